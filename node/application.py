@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The narrow boundary between ordering and execution, so that either can be replaced alone.
+
+Shaped like CometBFT's ABCI 2.0 (methods Info, CheckTx, PrepareProposal, ProcessProposal,
+FinalizeBlock, Commit): whoever orders transactions hands in opaque bytes and gets an app hash back,
+keccak256 of the EVM head header. Finalizing is a pure function of the committed state and its
+arguments, and keeps nothing; committing writes all of a height in one synchronous batch. So a crash
+leaves a whole height or the one before, and finalizing again gives the same app hash.
+
+A height none of whose transactions ran makes no EVM block, and the app hash stands still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from types import MappingProxyType
+from typing import Final
+
+from eth.abc import ComputationAPI, SignedTransactionAPI, StateAPI
+from eth_typing import Address
+
+from node.chain import Chain
+from node.errors import Code, OrderError, TransactionRefused
+from node.light import Timestamp
+from node.transactions import decode_transaction
+from node.vm import Block, BlockRun, check_rules
+
+__all__ = ["Admitted", "Application", "Code", "Finalized", "Info", "TxResult"]
+
+# A transaction is decoded when it arrives, is proposed, judged and executed; recovering its sender
+# takes 7 ms of Python each time.
+_DECODED: Final = 256
+# What a transaction takes in a CometBFT block beyond its bytes: a field tag and its length.
+_ENVELOPE_BYTES: Final = 4
+_NO_EXTRA: Final[Mapping[bytes, bytes]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """Consensus height committed last (0: none yet) and keccak256 of the EVM head header."""
+
+    height: int
+    app_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What a mempool has to know of a transaction that `check` lets in."""
+
+    hash: bytes
+    sender: bytes
+    nonce: int
+    gas: int
+
+
+@dataclass(frozen=True, slots=True)
+class TxResult:
+    """What became of one transaction: CometBFT's ExecTxResult.
+
+    `code` is one of `Code`: OK and REVERTED are in the EVM block, any other is in none. `data` is
+    what the call returned or reverted with. `log` is for people and no part of consensus.
+    """
+
+    code: int
+    data: bytes
+    gas_wanted: int
+    gas_used: int
+    log: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finalized:
+    """The app hash after a height, and a result for each of its transactions, in their order."""
+
+    app_hash: bytes
+    results: tuple[TxResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A height that has been finalized and waits for its commit."""
+
+    height: int
+    writes: Mapping[bytes, bytes | None]
+    block: Block | None
+
+
+@dataclass(slots=True)
+class _Budget:
+    """How much more goes into a block."""
+
+    size: int | None
+    gas: int
+
+    def take(self, raw: bytes, gas: int) -> bool:
+        """Take what a transaction needs, if there is as much."""
+        size = len(raw) + _ENVELOPE_BYTES
+        if gas > self.gas or (self.size is not None and size > self.size):
+            return False
+        self.gas -= gas
+        if self.size is not None:
+            self.size -= size
+        return True
+
+
+@dataclass(slots=True)
+class _Queue:
+    """One sender's transactions that wait for their turn, by nonce."""
+
+    turn: int
+    waiting: dict[int, tuple[bytes, SignedTransactionAPI]] = field(default_factory=dict)
+
+    def add(self, raw: bytes, transaction: SignedTransactionAPI) -> None:
+        self.waiting.setdefault(transaction.nonce, (raw, transaction))
+
+    def take(self, budget: _Budget) -> Iterator[bytes]:
+        """Yield the transactions whose turn it is, one after another, while the budget lasts."""
+        while self.turn in self.waiting:
+            raw, transaction = self.waiting[self.turn]
+            if not budget.take(raw, transaction.gas):
+                return
+            del self.waiting[self.turn]
+            self.turn += 1
+            yield raw
+
+
+class Application:
+    """The chain as its orderer sees it.
+
+    `propose`, `process`, `finalize` and `commit` are the orderer's, from one thread; the other
+    methods may be called from any. Damaged storage raises ChainError or StorageError anywhere, and
+    has to stop the node.
+    """
+
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
+        self._pending: _Pending | None = None
+        self._decode = lru_cache(_DECODED)(partial(decode_transaction, chain_id=chain.chain_id))
+
+    def info(self) -> Info:
+        """Return the height committed last and the app hash after it."""
+        return Info(self.chain.height(), self.chain.head().hash)
+
+    def get_extra(self, key: bytes) -> bytes | None:
+        """Return what a commit stored last under the orderer's own key, None if nothing."""
+        return self.chain.get_extra(key)
+
+    def next_nonce(self, sender: bytes) -> int:
+        """Return the nonce that comes next for an address (20 bytes), as of the head."""
+        return self.chain.state_at(self.chain.head()).get_nonce(Address(sender))
+
+    def check(self, tx: bytes) -> Admitted:
+        """Judge a transaction for the mempool, as of the head.
+
+        One with a later nonce than the account's next is let in: those before it may come yet.
+        Raises TransactionRefused with the reason.
+        """
+        transaction = self._decode(tx)
+        check_rules(self.chain.state_at(self.chain.head()), transaction)
+        return Admitted(transaction.hash, transaction.sender, transaction.nonce, transaction.gas)
+
+    def propose(
+        self, txs: Sequence[bytes], max_bytes: int, max_gas: int | None = None
+    ) -> list[bytes]:
+        """Choose and order transactions for the next height.
+
+        They stay in the order given, but for those whose nonce's turn comes later; what cannot
+        run is left out, and so is what would take the sum over `max_bytes`, as CometBFT counts
+        them, or the gas limits over `max_gas` or the block's own limit.
+        """
+        return list(self._choose(txs, max_bytes, max_gas))
+
+    def process(self, txs: Sequence[bytes]) -> bool:
+        """Judge another's proposal: whether each transaction may run when its turn comes."""
+        return list(self._choose(txs, None, None)) == list(txs)
+
+    def finalize(self, height: int, time: Timestamp, txs: Sequence[bytes]) -> Finalized:
+        """Execute a height upon the last committed one, whatever bytes it holds; keep nothing.
+
+        Calling it again replaces what was finalized before. Raises OrderError if the height is
+        not the next one.
+        """
+        if height != self.chain.height() + 1:
+            raise OrderError(f"height {height} does not follow {self.chain.height()}")
+        overlay, run = self.chain.begin(time.seconds)
+        results = tuple(self._execute(run, tx) for tx in txs)
+        if run.is_empty:
+            self._pending = _Pending(height, {}, None)
+            return Finalized(self.chain.head().hash, results)
+        block = run.seal()
+        self._pending = _Pending(height, overlay.changes | self.chain.writes(block), block)
+        return Finalized(block.header.hash, results)
+
+    def commit(self, extra: Mapping[bytes, bytes] = _NO_EXTRA) -> None:
+        """Write the finalized height and the orderer's own values, all at once and durably.
+
+        Raises OrderError if nothing has been finalized since the last commit, and StorageError
+        if it cannot be written; then the height is still the one before.
+        """
+        pending = self._pending
+        if pending is None:
+            raise OrderError("nothing has been finalized since the last commit")
+        kept = self.chain.height_writes(pending.height, extra)
+        self.chain.db.write({**pending.writes, **kept})
+        if pending.block is not None:
+            self.chain.adopt(pending.block)
+        self._pending = None
+
+    def _choose(
+        self, txs: Sequence[bytes], max_bytes: int | None, max_gas: int | None
+    ) -> Iterator[bytes]:
+        limit = self.chain.genesis.gas_limit
+        budget = _Budget(max_bytes, limit if max_gas is None else min(limit, max_gas))
+        queues: dict[bytes, _Queue] = {}
+        state = self.chain.state_at(self.chain.head())
+        for raw, transaction in self._runnable(state, txs):
+            sender = transaction.sender
+            if sender not in queues:
+                queues[sender] = _Queue(state.get_nonce(sender))
+            queues[sender].add(raw, transaction)
+            yield from queues[sender].take(budget)
+
+    def _runnable(
+        self, state: StateAPI, txs: Iterable[bytes]
+    ) -> Iterator[tuple[bytes, SignedTransactionAPI]]:
+        """Yield those that the rules let run, but for their turn."""
+        for raw in txs:
+            try:
+                transaction = self._decode(raw)
+                check_rules(state, transaction)
+            except TransactionRefused:
+                continue
+            yield raw, transaction
+
+    def _execute(self, run: BlockRun, raw: bytes) -> TxResult:
+        gas = 0
+        try:
+            transaction = self._decode(raw)
+            gas = transaction.gas
+            computation, gas_used = run.apply(transaction)
+        except TransactionRefused as refused:
+            return TxResult(refused.code, b"", gas, 0, refused.message)
+        return _result(transaction, computation, gas_used)
+
+
+def _result(
+    transaction: SignedTransactionAPI, computation: ComputationAPI, gas_used: int
+) -> TxResult:
+    code, log = Code.OK, ""
+    if computation.is_error:
+        code, log = Code.REVERTED, type(computation.error).__name__
+    return TxResult(code, computation.output, transaction.gas, gas_used, log)

@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""So that all nodes of a chain begin alike: its founding, as a file and as a value.
+
+`genesis.json` in a node's home is JSON (RFC 8259) of exactly the members below; `validator.key`
+next to it is the validator's Ed25519 key (PKCS #8 in PEM, RFC 5958 and 7468), readable by its
+owner only. The EVM's genesis block follows from the file alone (`node.chain`).
+
+    {"format": "moneo/genesis/v1",
+     "cometbft_chain_id": "camau-0123456789abcdef",
+     "evm_chain_id": 3141592653589793,
+     "time": "2026-11-22T09:00:00Z",
+     "validators": [{"public_key": "<base64, 32 bytes>", "power": 10}],
+     "members": ["0x<20 bytes>"],
+     "gas_limit": 3000000}
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from node.errors import GenesisError
+from node.light import LightError, Timestamp, check_public_key, format_time, parse_time
+
+FORMAT: Final = "moneo/genesis/v1"
+GENESIS_FILE: Final = "genesis.json"
+KEY_FILE: Final = "validator.key"
+CHAIN_FOLDER: Final = "chain"
+
+GAS_LIMIT: Final = 3_000_000
+# One transaction may use up to a million; above the other bound a block would take half a minute.
+MIN_GAS_LIMIT: Final = 1_000_000
+MAX_GAS_LIMIT: Final = 100_000_000
+VALIDATOR_POWER: Final = 10
+
+MAX_FILE_BYTES: Final = 1024 * 1024
+# More objects and lists than this are no genesis, and deep ones would overflow the parser's stack.
+MAX_BRACKETS: Final = 1_000
+# CometBFT's own limits: types.MaxChainIDLen and types.MaxTotalVotingPower.
+MAX_CHAIN_ID_LENGTH: Final = 50
+MAX_TOTAL_POWER: Final = (2**63 - 1) // 8
+# The most that browser wallets take: (2^53 - 1 - 36) / 2, so that an EIP-155 `v` stays exact too.
+MAX_EVM_CHAIN_ID: Final = 4_503_599_627_370_477
+# New ids stay clear of those that public chains have.
+_MIN_NEW_EVM_CHAIN_ID: Final = 2**40
+
+_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,31}[a-z0-9])?", re.ASCII)
+_CHAIN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,50}", re.ASCII)
+_ADDRESS: Final = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
+_ADDRESS_SIZE: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Genesis:
+    """What every node of a chain agrees on before its first block.
+
+    `time` is RFC 3339 with Z; `validators` are (Ed25519 public key of 32 bytes, voting power);
+    `members` are the 20-byte addresses that may transact from the start.
+    """
+
+    cometbft_chain_id: str
+    evm_chain_id: int
+    time: str
+    validators: tuple[tuple[bytes, int], ...]
+    members: tuple[bytes, ...]
+    gas_limit: int = GAS_LIMIT
+
+    def __post_init__(self) -> None:
+        """Raise GenesisError unless a chain can begin with these values."""
+        _require(_CHAIN_ID.fullmatch(self.cometbft_chain_id), "the CometBFT chain id is malformed")
+        _require(0 < self.evm_chain_id <= MAX_EVM_CHAIN_ID, "the EVM chain id is out of range")
+        _require(MIN_GAS_LIMIT <= self.gas_limit <= MAX_GAS_LIMIT, "the gas limit is out of range")
+        _check_time(self.time)
+        _check_validators(self.validators)
+        _check_members(self.members)
+
+    @property
+    def timestamp(self) -> Timestamp:
+        """The founding's time."""
+        return parse_time(self.time)
+
+
+def encode(genesis: Genesis) -> bytes:
+    """Return the one file that says this genesis."""
+    value = {
+        "format": FORMAT,
+        "cometbft_chain_id": genesis.cometbft_chain_id,
+        "evm_chain_id": genesis.evm_chain_id,
+        "time": genesis.time,
+        "validators": [
+            {"public_key": base64.b64encode(key).decode("ascii"), "power": power}
+            for key, power in genesis.validators
+        ],
+        "members": ["0x" + member.hex() for member in genesis.members],
+        "gas_limit": genesis.gas_limit,
+    }
+    return json.dumps(value, indent=2).encode("ascii") + b"\n"
+
+
+def parse(data: bytes) -> Genesis:
+    """Return the genesis that a file's bytes say; raises GenesisError for anything else."""
+    _require(len(data) <= MAX_FILE_BYTES, f"it is over {MAX_FILE_BYTES} bytes long")
+    value = _members_of(_parse_json(data), "genesis", _PARSERS)
+    _require(value.pop("format") == FORMAT, f"its format is not {FORMAT}")
+    return Genesis(**value)
+
+
+def load(home: Path) -> Genesis:
+    """Return the genesis of the node whose home this is; raises GenesisError."""
+    path = home / GENESIS_FILE
+    try:
+        with path.open("rb") as file:
+            return parse(file.read(MAX_FILE_BYTES + 1))
+    except OSError as error:
+        raise GenesisError(f"cannot read {path}: {error.strerror}") from error
+    except GenesisError as error:
+        raise GenesisError(f"{path} is no genesis file: {error}") from error
+
+
+def load_validator_key(home: Path) -> Ed25519PrivateKey:
+    """Return the validator's key from the node's home.
+
+    Raises GenesisError if it is missing, of another kind, or readable by others than its owner.
+    """
+    path = home / KEY_FILE
+    try:
+        mode, data = path.stat().st_mode, path.read_bytes()
+    except OSError as error:
+        raise GenesisError(f"cannot read {path}: {error.strerror}") from error
+    if mode & 0o077:
+        raise GenesisError(f"{path} can be read by others: run chmod 600 on it")
+    try:
+        key = load_pem_private_key(data, password=None)
+    except (ValueError, TypeError) as error:
+        raise GenesisError(f"{path} is no unencrypted private key in PEM") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise GenesisError(f"{path} is no Ed25519 key")
+    return key
+
+
+def found(home: Path, name: str, members: Sequence[bytes], now: Timestamp) -> Genesis:
+    """Found a chain with one validator in `home`, and return its genesis.
+
+    `name` (a-z, 0-9 and hyphens, at most 33) begins the chain id, fresh randomness ends it;
+    `members` are addresses of 20 bytes. A key that an interrupted founding left is used again.
+    Raises GenesisError if there is a chain already, or a value cannot be.
+    """
+    _require(_NAME.fullmatch(name), "a chain's name is 1 to 33 of a-z, 0-9 and hyphens")
+    for existing in (home / GENESIS_FILE, home / CHAIN_FOLDER):
+        _require(not existing.exists(), f"there is a chain already: {existing} exists")
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        key = _validator_key(home)
+        public_key = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        genesis = Genesis(
+            cometbft_chain_id=f"{name}-{secrets.token_hex(8)}",
+            evm_chain_id=_new_evm_chain_id(),
+            time=format_time(now),
+            validators=((public_key, VALIDATOR_POWER),),
+            members=tuple(members),
+        )
+        _write_new(home / GENESIS_FILE, encode(genesis), mode=0o644)
+    except OSError as error:
+        raise GenesisError(f"cannot found a chain in {home}: {error}") from error
+    return genesis
+
+
+def _new_evm_chain_id() -> int:
+    span = MAX_EVM_CHAIN_ID - _MIN_NEW_EVM_CHAIN_ID
+    return _MIN_NEW_EVM_CHAIN_ID + secrets.randbelow(span)
+
+
+def _validator_key(home: Path) -> Ed25519PrivateKey:
+    if (home / KEY_FILE).exists():
+        return load_validator_key(home)
+    key = Ed25519PrivateKey.generate()
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    _write_new(home / KEY_FILE, pem, mode=0o600)
+    return key
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    """Write a file that must not exist yet, whole or not at all, and have it on the disk."""
+    draft = path.with_name(path.name + ".new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    # A hard link, unlike a rename, fails if somebody else was faster.
+    os.link(draft, path)
+    draft.unlink()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _require(condition: object, message: str) -> None:
+    if not condition:
+        raise GenesisError(message)
+
+
+def _check_time(text: str) -> None:
+    try:
+        seconds = parse_time(text).seconds
+    except LightError as error:
+        raise GenesisError(f"its time is malformed: {error}") from error
+    _require(seconds >= 0, "its time is before 1970")
+
+
+def _check_validators(validators: Sequence[tuple[bytes, int]]) -> None:
+    keys = [key for key, _ in validators]
+    _require(keys, "there is no validator")
+    _require(len(set(keys)) == len(keys), "a validator is listed twice")
+    _require(all(power > 0 for _, power in validators), "a voting power is not above zero")
+    _require(sum(power for _, power in validators) <= MAX_TOTAL_POWER, "voting power overflows")
+    for key in keys:
+        try:
+            check_public_key(key)
+        except LightError as error:
+            raise GenesisError(f"a validator's key is unusable: {error}") from error
+
+
+def _check_members(members: Sequence[bytes]) -> None:
+    _require(members, "there is no member")
+    _require(len(set(members)) == len(members), "a member is listed twice")
+    _require(all(len(member) == _ADDRESS_SIZE for member in members), "a member is no address")
+    _require(bytes(_ADDRESS_SIZE) not in members, "the zero address is nobody's")
+
+
+def _parse_json(data: bytes) -> Any:
+    _require(data.count(b"{") + data.count(b"[") <= MAX_BRACKETS, "it has too many members")
+    try:
+        return json.loads(
+            data.decode("ascii"), object_pairs_hook=_unique_members, parse_constant=_no_constant
+        )
+    except ValueError as error:
+        raise GenesisError("it is not JSON in ASCII") from error
+
+
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    _require(len(value) == len(pairs), "a member is there twice")
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise GenesisError(f"{name} is no JSON")
+
+
+def _members_of(value: Any, name: str, parsers: dict[str, Any]) -> dict[str, Any]:
+    """Return the members of a JSON object parsed, which have to be exactly those in `parsers`."""
+    _require(isinstance(value, dict) and value.keys() == parsers.keys(), f"{name} is incomplete")
+    return {member: parser(value[member]) for member, parser in parsers.items()}
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise GenesisError("a text is missing")
+    return value
+
+
+def _integer(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise GenesisError("a number is missing")
+    return value
+
+
+def _list(value: Any) -> Iterable[Any]:
+    if not isinstance(value, list):
+        raise GenesisError("a list is missing")
+    return value
+
+
+def _base64(value: Any) -> bytes:
+    text = _text(value)
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise GenesisError("a key is not base64") from error
+    _require(base64.b64encode(data).decode("ascii") == text, "a key is not canonical base64")
+    return data
+
+
+def _address(value: Any) -> bytes:
+    text = _text(value)
+    _require(_ADDRESS.fullmatch(text), "a member is not 0x and 40 small hex digits")
+    return bytes.fromhex(text[2:])
+
+
+def _validator(value: Any) -> tuple[bytes, int]:
+    parsed = _members_of(value, "validator", {"public_key": _base64, "power": _integer})
+    return parsed["public_key"], parsed["power"]
+
+
+_PARSERS: Final = {
+    "format": _text,
+    "cometbft_chain_id": _text,
+    "evm_chain_id": _integer,
+    "time": _text,
+    "validators": lambda value: tuple(map(_validator, _list(value))),
+    "members": lambda value: tuple(map(_address, _list(value))),
+    "gas_limit": _integer,
+}
