@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`moneo node …`: found a chain, run its node, and ask a running one how it does.
+
+What the node itself needs is imported only where it is used, so that `status` works in the base
+install. Exit status 0: done; 1: the node failed while it ran; 2: it could not be done.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn
+
+import typer
+
+from node.errors import GenesisError, NodeError
+
+DEFAULT_RPC: Final = "127.0.0.1:8545"
+EXIT_FAILED: Final = 1
+EXIT_COULD_NOT: Final = 2
+_STATUS_SECONDS: Final = 5.0
+_MAX_STATUS_BYTES: Final = 65_536
+_ENDPOINT: Final = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\[\]:/]+)):([0-9]{1,5})", re.ASCII)
+_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
+
+app = typer.Typer(no_args_is_help=True, help="Nút kiểm chứng · The validator node.")
+
+_Rpc = Annotated[
+    str, typer.Option("--rpc", metavar="HOST:PORT", help="Địa chỉ JSON-RPC · JSON-RPC address.")
+]
+_Home = Annotated[
+    Path, typer.Option("--home", help="Thư mục của nút · The node's own folder.", file_okay=False)
+]
+
+
+@app.command()
+def run(home: _Home, rpc: _Rpc = DEFAULT_RPC) -> None:
+    """Chạy nút cho đến Ctrl-C · Run the node until Ctrl-C or SIGTERM."""
+    from node.run import StartError
+    from node.run import run as run_node
+
+    host, port = parse_endpoint(rpc)
+    logging.basicConfig(level=logging.INFO, format="node: %(message)s")
+    try:
+        run_node(home, host, port)
+    except StartError as error:
+        _fail(str(error), EXIT_COULD_NOT)
+    except NodeError as error:
+        _fail(str(error), EXIT_FAILED)
+
+
+@app.command()
+def init(
+    home: _Home,
+    name: Annotated[str, typer.Option("--name", help="Tên chuỗi · The chain's name, e.g. camau.")],
+    member: Annotated[
+        list[str],
+        typer.Option("--member", metavar="0x…", help="Địa chỉ thành viên · A member's address."),
+    ],
+) -> None:
+    """Lập chuỗi mới một nút · Found a new chain with one validator."""
+    from node.genesis import found
+    from node.light import timestamp
+
+    members = [_parse_member(each) for each in member]
+    try:
+        genesis = found(home, name, members, timestamp(time.time_ns()))
+    except GenesisError as error:
+        _fail(str(error), EXIT_COULD_NOT)
+    typer.echo(f"{genesis.cometbft_chain_id} (EVM {genesis.evm_chain_id}): {home}")
+
+
+@app.command()
+def status(
+    rpc: _Rpc = DEFAULT_RPC,
+    as_json: Annotated[bool, typer.Option("--json", help="Cho máy đọc · For machines.")] = False,
+) -> None:
+    """Hỏi nút đang chạy · Ask a running node how it does."""
+    host, port = parse_endpoint(rpc)
+    try:
+        answer = fetch_status(host, port)
+    except (OSError, ValueError) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        _fail(f"không hỏi được nút · no node answers on {rpc}: {reason}", EXIT_COULD_NOT)
+    if as_json:
+        typer.echo(json.dumps(answer))
+        return
+    for label, key in _STATUS_LABELS:
+        typer.echo(f"{label}: {answer[key]}")
+
+
+_STATUS_LABELS: Final = (
+    ("Chuỗi · Chain", "cometbftChainId"),
+    ("Mã EVM · EVM chain id", "chainId"),
+    ("Khối EVM · EVM block", "blockNumber"),
+    ("Đã chốt · Final", "finalizedNumber"),
+    ("Độ cao · Height", "height"),
+    ("Đang chờ · Waiting", "waiting"),
+    ("Nút kiểm chứng · Validator", "validator"),
+)
+
+
+def fetch_status(host: str, port: int) -> dict[str, Any]:
+    """Return a node's `moneo_status`. Raises OSError if none answers, ValueError for nonsense."""
+    place = f"[{host}]" if ":" in host else host
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "moneo_status", "params": []})
+    request = urllib.request.Request(
+        f"http://{place}:{port}/", body.encode(), {"Content-Type": "application/json"}
+    )
+    # No proxy: a node is asked where it listens.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=_STATUS_SECONDS) as response:
+        answer = json.loads(response.read(_MAX_STATUS_BYTES))
+    result = answer.get("result") if isinstance(answer, dict) else None
+    if not isinstance(result, dict) or not {key for _, key in _STATUS_LABELS} <= set(result):
+        raise ValueError("what answers there is not a Moneo node")
+    return result
+
+
+def parse_endpoint(text: str) -> tuple[str, int]:
+    """Return host and port of HOST:PORT, [IPV6]:PORT. Raises typer.BadParameter."""
+    match = _ENDPOINT.fullmatch(text)
+    if match is None or int(match[3]) > 65_535:
+        raise typer.BadParameter(f"{text!r}: cần HOST:PORT · expected HOST:PORT")
+    return match[1] or match[2], int(match[3])
+
+
+def _parse_member(text: str) -> bytes:
+    if not _ADDRESS.fullmatch(text):
+        raise typer.BadParameter(
+            f"{text!r}: cần 0x và 40 chữ số hex · expected 0x and 40 hex digits"
+        )
+    return bytes.fromhex(text[2:])
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
