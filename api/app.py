@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Puts the API together: routes, pages, errors, and the task that keeps the code index up to date."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+from urllib.parse import quote
+
+import fastapi
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from anchor.codes import Code
+from anchor.errors import AnchorError
+from anchor.settings import Settings
+from api import evidence, health, openapi, qr, submit
+from api.evidence import unknown_code
+from api.guard import Guard
+from api.pages import STYLE, STYLE_PATH, WEB
+from api.problems import PROBLEMS, Problem, request_language, respond, wants_page
+from api.state import State, code_of, state_of
+from api.words import Wording
+
+INDEX_SECONDS = 2.0
+RETRY_SECONDS = 10.0
+LANGUAGE_VARIES = "Accept, Accept-Language"
+ICON = (WEB / "static" / "moneo.svg").read_bytes()
+FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+DAY = {"Cache-Control": "public, max-age=86400"}
+QR: dict[str, tuple[Callable[[str], bytes], str]] = {
+    "/qr.svg": (qr.svg, qr.SVG_TYPE),
+    "/qr.png": (qr.png, qr.PNG_TYPE),
+}
+STATUS_CODES = {404: "not-found", 405: "method-not-allowed"}
+NO_PAGE = Wording("Không có gì ở địa chỉ này.", "There is nothing at this address.")
+BAD_METHOD = Wording(
+    "Địa chỉ này không nhận phương thức đó.", "This address does not take that method."
+)
+
+log = logging.getLogger("moneo.api")
+router = fastapi.APIRouter(include_in_schema=False)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the ASGI application of a province; it opens the province when it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        state = await run_in_threadpool(State.open, settings)
+        app.state.moneo, app.state.wake = state, asyncio.Event()
+        app.state.bodies = asyncio.Semaphore(submit.MAX_BODIES)
+        indexing = asyncio.create_task(_keep_indexed(state, app.state.wake))
+        try:
+            yield
+        finally:
+            indexing.cancel()
+            with suppress(asyncio.CancelledError):
+                await indexing
+            await run_in_threadpool(state.close)
+
+    app = FastAPI(
+        title="Moneo",
+        version=_version(),
+        description="Signed batches in, offline proofs out. Hồ sơ đã ký đi vào, bằng chứng kiểm tra ngoại tuyến đi ra.",
+        lifespan=lifespan,
+        # The documents that FastAPI would serve load a third party's scripts.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for part in (submit.router, evidence.router, health.router, router):
+        app.include_router(part)
+    app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_middleware(Guard)
+    return app
+
+
+async def _keep_indexed(state: State, wake: asyncio.Event) -> None:
+    """Index what was accepted: at once what came in here, soon what came in elsewhere."""
+    pause = INDEX_SECONDS
+    while True:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(wake.wait(), pause)
+        wake.clear()
+        try:
+            await run_in_threadpool(state.index.catch_up)
+            pause = INDEX_SECONDS
+        except (SQLAlchemyError, AnchorError) as error:
+            # Nothing is lost: the index goes on from its cursor once the database answers again.
+            log.warning("the code index waits: %s", str(error).splitlines()[0])
+            pause = RETRY_SECONDS
+
+
+def _version() -> str:
+    try:
+        return version("moneo")
+    except PackageNotFoundError:
+        return "0"
+
+
+# Pages
+
+
+@router.get("/")
+def home(request: Request) -> Response:
+    """Show the front page."""
+    language = request_language(request)
+    return _page(state_of(request).pages.home(language), language)
+
+
+@router.get("/find")
+def find(code: str = "", lang: str = "") -> Response:
+    """Lead from the front page's form to the page of a code."""
+    asked = code_of(code.strip())
+    wish = f"?lang={lang}" if lang in ("vi", "en") else ""
+    return RedirectResponse(asked.path + wish, 303)
+
+
+@router.get("/01/{rest:path}")
+@router.get("/c/{rest:path}")
+def code_page(request: Request) -> Response:
+    """Show the page of a code, or draw its QR code."""
+    # The path as it was sent: a lot may hold an encoded slash.
+    path = request.scope["raw_path"].decode("ascii", "replace").partition("?")[0]
+    for suffix, (draw, kind) in QR.items():
+        if path.endswith(suffix):
+            code = code_of(path.removesuffix(suffix))
+            address = qr.link(state_of(request).settings.public_url, code)
+            return Response(draw(address), media_type=kind, headers=DAY)
+    return _product_page(request, code_of(path))
+
+
+def _product_page(request: Request, code: Code) -> Response:
+    state, language = state_of(request), request_language(request)
+    journey = state.index.journey(code, state.privacy(None))
+    if not journey.found:
+        raise unknown_code(code.path)
+    links = (
+        f'</v1/evidence?code={code.path}>; rel="describedby"; type="{evidence.EVIDENCE_TYPE}"',
+        f'<{code.path}>; rel="canonical"',
+    )
+    return _page(state.pages.product(journey, language), language, {"Link": ", ".join(links)})
+
+
+@router.get("/problems/{code}")
+def problem_page(request: Request, code: str) -> Response:
+    """Explain a kind of problem: the address that its `type` names."""
+    if code not in PROBLEMS:
+        raise HTTPException(404)
+    language, kind = request_language(request), PROBLEMS[code]
+    detail = Wording(f"HTTP {kind.status}, {code}.", f"HTTP {kind.status}, {code}.")
+    return _page(
+        state_of(request).pages.problem(Problem(code, detail), language, f"/problems/{code}"),
+        language,
+    )
+
+
+@router.get(STYLE_PATH)
+def style() -> Response:
+    """Return the style sheet; its name changes with its content."""
+    return Response(STYLE, media_type="text/css; charset=utf-8", headers=FOREVER)
+
+
+@router.get("/static/moneo.svg")
+def icon() -> Response:
+    """Return the icon."""
+    return Response(ICON, media_type=qr.SVG_TYPE, headers=DAY)
+
+
+@router.get("/robots.txt")
+def robots() -> Response:
+    """Keep search engines off the programs' addresses."""
+    return Response("User-agent: *\nDisallow: /v1/\n", media_type="text/plain", headers=DAY)
+
+
+def _page(html: str, language: str, more: dict[str, str] | None = None) -> Response:
+    return HTMLResponse(
+        html,
+        headers={
+            "Content-Language": language,
+            "Vary": LANGUAGE_VARIES,
+            "Cache-Control": "no-cache",
+            **(more or {}),
+        },
+    )
+
+
+# Errors
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    problem = error if isinstance(error, Problem) else Problem("failed", NO_PAGE)
+    if not wants_page(request):
+        return respond(request, problem)
+    language = request_language(request)
+    # Two slashes at the beginning would make the page's links lead to another host.
+    path = "/" + quote(request.scope["path"].lstrip("/"))
+    html = await run_in_threadpool(state_of(request).pages.problem, problem, language, path)
+    response = _page(html, language, {"Cache-Control": "no-store", **problem.headers})
+    response.status_code = problem.kind.status
+    return response
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    code = STATUS_CODES.get(status, "bad-request")
+    detail = BAD_METHOD if status == 405 else NO_PAGE
+    return await _on_problem(request, Problem(code, detail, headers=headers))
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    where = ".".join(str(part) for part in found[0]["loc"]) if found else ""
+    detail = Wording(f"Thiếu hoặc sai: {where}.", f"Missing or wrong: {where}.")
+    return await _on_problem(request, Problem("not-valid", detail))

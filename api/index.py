@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Finds the records of a trace code, and walks a journey from a code back to where it came from.
+
+The anchor keeps batches, never a row a record; which record speaks of which code is this module's own
+table. It is filled after a batch was acknowledged, from the batches themselves, and can be thrown
+away and built again: it decides nothing, since whatever is found is proven by its evidence.
+
+Several processes may fill it at once: each moves the one cursor from the row it has read to the row it
+has reached, in the transaction that inserts what lies between. Whoever comes second inserts nothing.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from anchor.codes import Code, CodeError, from_digital_link
+from anchor.ijson import parse_b64url
+from anchor.province import Province
+from anchor.record import Record
+from anchor.statements import INPUTS, OUTPUTS, TRANSFORMATION, Spoken, classify
+from anchor.store import StoredBatch
+from anchor.verdict import Level, Statement
+from api.tables import create_tables
+
+MAX_JOURNEY_RECORDS = 1_000
+MAX_DEPTH = 16
+BATCHES_A_STEP = 16
+# From here on one batch is read whole rather than record by record.
+WHOLE_BATCH_FROM = 4
+CODE_BYTES = 32
+_CODE_LINE = re.compile(rb"^code ([A-Za-z0-9_-]{43})$", re.MULTILINE)
+FIRST = datetime.min.replace(tzinfo=UTC)
+
+Hide = Callable[[str, str], bool]
+"""Issuer name and field name → whether the reader may not see that field."""
+Ref = tuple[str, int]
+"""Batch id and index in it, as `Province.evidence` takes them."""
+
+metadata = sa.MetaData()
+cursor_table = sa.Table(
+    "code_index_cursor",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("row", sa.BigInteger, nullable=False),
+)
+batch_table = sa.Table(
+    "code_index_batch",
+    metadata,
+    sa.Column("row", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("batch", sa.String(43), nullable=False, unique=True),
+    sa.Column("issuer", sa.String(256), nullable=False),
+)
+code_table = sa.Table(
+    "code_index",
+    metadata,
+    sa.Column("code", sa.LargeBinary(32), primary_key=True),
+    sa.Column("row", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("record", sa.Integer, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """One record of a journey.
+
+    Attributes:
+        batch, index: where it is.
+        record: with what the reader may see.
+        issuer: the issuer name that signed it.
+        code: the code it was found for: the one asked for, or the one upstream.
+        depth: 0 for the code asked for, then one more for every transformation back.
+        level: how it belongs to the code asked for: serial, lot, gtin, own or linked.
+        statement: whose word it is, by the verifier's own rules: owner, party or third-party.
+        superseded: whether its own issuer supersedes it by another record of the journey.
+    """
+
+    batch: str
+    index: int
+    record: Record
+    issuer: str
+    code: Code
+    depth: int
+    level: Level
+    statement: Statement
+    superseded: bool
+
+    @property
+    def ref(self) -> Ref:
+        """Where it is."""
+        return self.batch, self.index
+
+    @property
+    def id(self) -> str:
+        """The record's id in addresses: `<batch>.<index>`."""
+        return f"{self.batch}.{self.index}"
+
+
+@dataclass(frozen=True)
+class Journey:
+    """All that is found for a code, in the order of event time; `cut` if a bound left records out."""
+
+    code: Code
+    found: tuple[Found, ...]
+    cut: bool
+
+
+class CodeIndex:
+    """Trace code → records, over the batches of one province. Safe for threads and processes."""
+
+    def __init__(self, province: Province) -> None:
+        self._province = province
+        self._engine = province.store.engine
+        create_tables(self._engine, metadata)
+        self._place_cursor()
+
+    def catch_up(self) -> int:
+        """Index every batch accepted since the last time; returns how many this call indexed."""
+        done = 0
+        while step := self._step():
+            done += step
+        return done
+
+    def rebuild(self) -> int:
+        """Throw the index away and build it from the batches; returns how many there are."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.update(cursor_table).values(row=0))
+            connection.execute(sa.delete(code_table))
+            connection.execute(sa.delete(batch_table))
+        return self.catch_up()
+
+    def refs(self, code: Code, limit: int = MAX_JOURNEY_RECORDS + 1) -> list[tuple[Ref, str]]:
+        """Return up to `limit` records whose `code` lines name exactly this code, oldest first.
+
+        Each with the name of the issuer that signed its batch.
+        """
+        query = (
+            sa.select(batch_table.c.batch, code_table.c.record, batch_table.c.issuer)
+            .join(batch_table, batch_table.c.row == code_table.c.row)
+            .where(code_table.c.code == code.hash())
+            .order_by(code_table.c.row, code_table.c.record)
+            .limit(limit)
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query)
+            return [((row.batch, row.record), row.issuer) for row in rows]
+
+    def journey(self, code: Code, hide: Hide) -> Journey:
+        """Return the records of a code and, through transformations, of what it was made from.
+
+        Only what `hide` leaves visible is walked and returned, so that a reader learns nothing from
+        the selection, and so that a verifier reaches every record by what the reader is shown.
+        Bounded by MAX_JOURNEY_RECORDS and MAX_DEPTH; empty if the province has no record of it.
+        """
+        return _Walk(self._province, self, hide).run(code)
+
+    def _place_cursor(self) -> None:
+        with self._engine.connect() as connection:
+            placed = connection.execute(sa.select(cursor_table)).one_or_none()
+        if placed is None:
+            # Another process may place it in between: then it stands where it should.
+            with suppress(IntegrityError), self._engine.begin() as connection:
+                connection.execute(sa.insert(cursor_table).values(id=1, row=0))
+
+    def _step(self) -> int:
+        with self._engine.connect() as connection:
+            start = connection.execute(sa.select(cursor_table.c.row)).scalar_one()
+        batches = self._province.batches_after(start, BATCHES_A_STEP)
+        if not batches:
+            return 0
+        names = [{"row": b.row, "batch": b.batch, "issuer": b.issuer} for b in batches]
+        lines = [line for stored in batches for line in _lines(stored)]
+        # The cursor is moved first: it takes the write lock, and tells whether another was quicker.
+        move = (
+            sa.update(cursor_table).where(cursor_table.c.row == start).values(row=batches[-1].row)
+        )
+        with self._engine.begin() as connection:
+            if connection.execute(move).rowcount:
+                connection.execute(sa.insert(batch_table), names)
+                if lines:
+                    connection.execute(sa.insert(code_table), lines)
+        return len(batches)
+
+
+def _lines(stored: StoredBatch) -> Iterator[dict[str, Any]]:
+    # The texts were checked at the door: their `code` lines are read without the rest.
+    for number, text in enumerate(stored.packed.texts()):
+        for line in _CODE_LINE.findall(text):
+            code = parse_b64url(line.decode("ascii"), CODE_BYTES)
+            yield {"code": code, "row": stored.row, "record": number}
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A record that the walk came by: what the reader sees of it, and where the walk stood."""
+
+    record: Record
+    issuer: str
+    code: Code
+    depth: int
+
+
+class _Walk:
+    """One walk through the index; keeps what it has seen, so that a cycle of lots ends."""
+
+    def __init__(self, province: Province, index: CodeIndex, hide: Hide) -> None:
+        self._province = province
+        self._index = index
+        self._hide = hide
+        self._prefixes: dict[str, tuple[str, ...]] = {}
+        self._seen: dict[Ref, _Seen] = {}
+        self._cut = False
+
+    def run(self, code: Code) -> Journey:
+        asked: set[Code] = {code}
+        frontier = self._take_own(code)
+        for depth in range(1, MAX_DEPTH + 1):
+            frontier -= asked
+            asked |= frontier
+            if not frontier or self._cut:
+                break
+            frontier = {up for c in sorted(frontier) for up in self._take_upstream(c, depth)}
+        self._cut = self._cut or bool(frontier - asked)
+        return Journey(code, tuple(sorted(self._classified(code), key=_order)), self._cut)
+
+    def _take_own(self, code: Code) -> set[Code]:
+        upstream: set[Code] = set()
+        for level, wider in code.levels():
+            for ref, issuer, record in self._records(wider):
+                if level == "gtin" and wider != code and _speaks_of_others(record):
+                    continue
+                upstream |= self._take(ref, _Seen(record, issuer, code, 0), wider)
+        return upstream
+
+    def _take_upstream(self, code: Code, depth: int) -> set[Code]:
+        upstream: set[Code] = set()
+        for ref, issuer, record in self._records(code):
+            # Where the rest of an earlier lot went is another lot's journey.
+            if record.type == TRANSFORMATION and code not in _codes(record, OUTPUTS):
+                continue
+            upstream |= self._take(ref, _Seen(record, issuer, code, depth), code)
+        return upstream
+
+    def _take(self, ref: Ref, seen: _Seen, made: Code) -> set[Code]:
+        """Keep a record; return what `made` was made from, if its owner says so here."""
+        self._seen[ref] = seen
+        outputs = _codes(seen.record, OUTPUTS)
+        owns = seen.code.path.startswith(self._prefixes_of(seen.issuer))
+        if seen.record.type != TRANSFORMATION or made not in outputs or not owns:
+            return set()
+        return _codes(seen.record, INPUTS) - outputs
+
+    def _records(self, code: Code) -> Iterator[tuple[Ref, str, Record]]:
+        fresh = [(ref, issuer) for ref, issuer in self._index.refs(code) if ref not in self._seen]
+        room = MAX_JOURNEY_RECORDS - len(self._seen)
+        self._cut = self._cut or len(fresh) > room
+        by_batch: dict[tuple[str, str], list[int]] = {}
+        for (batch, index), issuer in fresh[:room]:
+            by_batch.setdefault((batch, issuer), []).append(index)
+        for (batch, issuer), indices in by_batch.items():
+            for index, record in self._read(batch, indices):
+                yield (batch, index), issuer, self._visible(issuer, record)
+
+    def _read(self, batch: str, indices: Sequence[int]) -> Iterable[tuple[int, Record]]:
+        if len(indices) < WHOLE_BATCH_FROM:
+            return [(index, self._province.presentation(batch, index)) for index in indices]
+        whole = self._province.presentations(batch)
+        return [(index, whole[index]) for index in indices]
+
+    def _visible(self, issuer: str, record: Record) -> Record:
+        return record.hide([name for name in record.fields() if self._hide(issuer, name)])
+
+    def _prefixes_of(self, issuer: str) -> tuple[str, ...]:
+        if issuer not in self._prefixes:
+            known = self._province.issuer(issuer)
+            self._prefixes[issuer] = tuple(known.prefixes) if known else ()
+        return self._prefixes[issuer]
+
+    def _classified(self, code: Code) -> Iterator[Found]:
+        superseded = self._superseded()
+        spoken = [
+            Spoken(
+                seen.record.type,
+                seen.record.mode == "live",
+                ref in superseded,
+                frozenset(seen.record.codes),
+                seen.record.fields(),
+                seen.issuer,
+                self._prefixes_of(seen.issuer),
+            )
+            for ref, seen in self._seen.items()
+        ]
+        for (ref, seen), its in zip(self._seen.items(), classify(code, spoken), strict=True):
+            # What no verifier would count as the code's is left out rather than explained.
+            if its is not None:
+                yield Found(
+                    *ref, seen.record, seen.issuer, seen.code, seen.depth,
+                    its.level, its.statement, ref in superseded,
+                )  # fmt: skip
+
+    def _superseded(self) -> set[Ref]:
+        """Return the records that their own issuer supersedes; practice supersedes nothing live."""
+        by = {
+            (seen.issuer, leaf, mode)
+            for seen in self._seen.values()
+            for leaf in seen.record.re
+            for mode in {seen.record.mode, "practice"}
+        }
+        return {
+            ref
+            for ref, seen in self._seen.items()
+            if (seen.issuer, seen.record.leaf_hash(), seen.record.mode) in by
+        }
+
+
+def _speaks_of_others(record: Record) -> bool:
+    # An event that names a GTIN and lots of it is those lots' event, not every lot's.
+    return record.type.startswith("epcis.") and len(record.codes) > 1
+
+
+def _codes(record: Record, lists: Sequence[str]) -> set[Code]:
+    """Return the codes that shown EPCIS members name and that the record's `code` lines bear out."""
+    fields = record.fields()
+    named = (code for name in lists for code in _named(fields, name))
+    return {code for code in named if code.hash() in record.codes}
+
+
+def _named(fields: Mapping[str, Any], name: str) -> Iterator[Code]:
+    items = fields.get(name)
+    for item in items if isinstance(items, list) else ():
+        uri = item.get("epcClass") if isinstance(item, dict) else item
+        if isinstance(uri, str):
+            try:
+                yield from_digital_link(uri)
+            except CodeError:
+                continue
+
+
+def event_time(fields: Mapping[str, Any]) -> datetime | None:
+    """Return when an event says it happened (EPCIS eventTime, with an offset), or None."""
+    value = fields.get("eventTime")
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo else None
+
+
+def _order(found: Found) -> tuple[datetime, int, str, int]:
+    # Records without a time are about the thing itself and come first. At the same moment what
+    # lies further back comes before what was made from it.
+    moment = event_time(found.record.fields()) or FIRST
+    return (moment, -found.depth, found.batch, found.index)

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Renders what a person sees after scanning a label: a journey, its state, and what is proven of it.
+
+The page is plain HTML and one style sheet of our own: no script, no third party, readable on a slow
+phone. It shows public fields only. It is not the proof and says so: the evidence is, which anyone can
+check without this server.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+
+from anchor.codes import Code
+from anchor.errors import AnchorError
+from anchor.province import BatchStatus, Province
+from anchor.trust import fingerprint, parse_trust
+from api import labels
+from api.index import Found, Journey, event_time
+from api.organisations import Organisations
+from api.problems import Problem
+from api.texts import TEXTS
+from api.words import Language
+
+WEB = Path(__file__).parent / "web"
+STYLE = (WEB / "static" / "moneo.css").read_bytes()
+STYLE_PATH = f"/static/moneo.{hashlib.sha256(STYLE).hexdigest()[:16]}.css"
+# GS1 keeps the prefixes 952 for demonstrations: such a code is on no product for sale.
+SAMPLE_PREFIX = "0952"
+STATE_RANK = {"accepted": 0, "logged": 1, "anchored": 2}
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a record has come: its state's key, and when it got there in words."""
+
+    key: str
+    when: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One record as the page shows it."""
+
+    id: str
+    title: str
+    product: str
+    when: str
+    when_iso: str
+    lot: str
+    by: str
+    operator: bool
+    rows: tuple[tuple[str, str], ...]
+    withheld: int
+    state: State
+    practice: bool
+    upstream: bool
+    superseded: bool
+
+
+@dataclass(frozen=True)
+class ProductPage:
+    """Everything that the template of a product page says."""
+
+    code: Code
+    product: str
+    by: tuple[str, ...]
+    operator: bool
+    steps: tuple[Step, ...]
+    others: tuple[Step, ...]
+    practice: bool
+    sample: bool
+    state: str
+    as_of: str
+    cut: bool
+    validators: int
+
+
+class Pages:
+    """Makes the pages of one province."""
+
+    def __init__(self, province: Province, organisations: Organisations) -> None:
+        self._province = province
+        self._organisations = organisations
+        loader = jinja2.FileSystemLoader(WEB / "templates")
+        self._templates = jinja2.Environment(
+            loader=loader,
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.filters["urlpath"] = lambda text: quote(text, safe="")
+
+    def product(self, journey: Journey, language: Language) -> str:
+        """Return the page of a code as HTML; `journey` must not be empty."""
+        page = _Maker(self._province, self._organisations, language).page(journey)
+        base = self._province.settings.public_url.rstrip("/")
+        return self._render("product.html", language, journey.code.path, page=page, base=base)
+
+    def problem(self, problem: Problem, language: Language, path: str) -> str:
+        """Return the page that tells a person about a problem."""
+        return self._render("problem.html", language, path, problem=problem)
+
+    def home(self, language: Language) -> str:
+        """Return the front page: look a code up, and what the province publishes."""
+        printed, validators = trust_summary(self._province)
+        return self._render(
+            "home.html",
+            language,
+            "/",
+            fingerprint=printed,
+            validators=validators,
+            settings=self._province.settings,
+        )
+
+    def _render(self, template: str, language: Language, path: str, **values: Any) -> str:
+        texts = {key: wording.pick(language) for key, wording in TEXTS.items()}
+        return self._templates.get_template(template).render(
+            t=texts,
+            language=language,
+            path=path,
+            style=STYLE_PATH,
+            province=self._province.settings.name,
+            **values,
+        )
+
+
+def trust_summary(province: Province) -> tuple[str, int]:
+    """Return the trust file's fingerprint and how many validators it names; ("", 0) if there is none yet."""
+    try:
+        return _summary(province.trust())
+    except AnchorError:
+        return "", 0
+
+
+@lru_cache(maxsize=4)
+def _summary(trust: bytes) -> tuple[str, int]:
+    return str(fingerprint(trust)), len(parse_trust(trust).blocks[-1].validators)
+
+
+class _Maker:
+    """Makes one page; keeps what it has asked the province for, since records share batches."""
+
+    def __init__(
+        self, province: Province, organisations: Organisations, language: Language
+    ) -> None:
+        self._province = province
+        self._organisations = organisations
+        self._language = language
+        self._statuses: dict[str, BatchStatus] = {}
+        self._signers: dict[str, tuple[str, bool]] = {}
+
+    def page(self, journey: Journey) -> ProductPage:
+        strangers = [found for found in journey.found if found.statement == "third-party"]
+        steps = tuple(self._step(found) for found in journey.found if found not in strangers)
+        others = tuple(self._step(found) for found in strangers)
+        now = datetime.now(UTC)
+        here = [step for step in steps if not step.upstream] or list(steps)
+        states = [step.state.key for step in (*steps, *others)]
+        return ProductPage(
+            code=journey.code,
+            product=next((step.product for step in reversed(here) if step.product), ""),
+            by=tuple(dict.fromkeys(step.by for step in here)),
+            operator=any(step.operator for step in here),
+            steps=steps,
+            others=others,
+            practice=any(step.practice for step in (*steps, *others)),
+            sample=(journey.code.gtin or "").startswith(SAMPLE_PREFIX),
+            state=min(states, key=STATE_RANK.__getitem__),
+            as_of=labels.moment(now, self._language),
+            cut=journey.cut,
+            validators=trust_summary(self._province)[1],
+        )
+
+    def _step(self, found: Found) -> Step:
+        record, fields = found.record, found.record.fields()
+        by, operator = self._signer(found.issuer)
+        happened = event_time(fields)
+        return Step(
+            id=found.id,
+            title=labels.step(record.type, fields, self._language),
+            product=_product(fields, self._language),
+            when=labels.moment(happened, self._language) if happened else "",
+            when_iso=happened.isoformat() if happened else "",
+            lot=found.code.lot or "",
+            by=by,
+            operator=operator,
+            rows=tuple(labels.rows(fields, self._language)),
+            withheld=len(record.hidden),
+            state=self._state(found.batch),
+            practice=record.mode == "practice",
+            upstream=found.depth > 0,
+            superseded=found.superseded,
+        )
+
+    def _state(self, batch: str) -> State:
+        if batch not in self._statuses:
+            self._statuses[batch] = self._province.status(batch)
+        status = self._statuses[batch]
+        times: Mapping[str, int | None] = {
+            "anchored": status.anchored_at,
+            "logged": status.logged_at,
+            "accepted": status.accepted_at,
+        }
+        when = times[status.state]
+        return State(status.state, "" if when is None else labels.seconds(when, self._language))
+
+    def _signer(self, issuer: str) -> tuple[str, bool]:
+        """Return an issuer's name for people, and whether the province keeps its key."""
+        if issuer not in self._signers:
+            organisation = self._organisations.by_issuer(issuer)
+            known = self._province.issuer(issuer)
+            operator = known is not None and known.custody == "operator"
+            self._signers[issuer] = (organisation.name if organisation else issuer, operator)
+        return self._signers[issuer]
+
+
+def _product(fields: Mapping[str, Any], language: Language) -> str:
+    names: Sequence[str] = ("moneo:product", "productName", "name")
+    return next((labels.value(fields[name], language) for name in names if name in fields), "")

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The wordings of the pages, by key; templates ask for them as `t.key`."""
+
+from collections.abc import Mapping
+
+from api.words import Wording
+
+TEXTS: Mapping[str, Wording] = {
+    "other_language": Wording("English", "Tiếng Việt"),
+    "skip": Wording("Đến nội dung", "Skip to the content"),
+    "kept_by": Wording("Nhật ký truy xuất nguồn gốc", "Traceability log"),
+    # a product
+    "journey_of": Wording("Hành trình của", "The journey of"),
+    "unnamed": Wording("Sản phẩm chưa có tên", "A product without a name"),
+    "lot": Wording("Lô", "Lot"),
+    "serial": Wording("Số của từng con", "Serial"),
+    "gtin": Wording("Mã sản phẩm (GTIN)", "Product number (GTIN)"),
+    "own_code": Wording("Mã", "Code"),
+    "written_by": Wording("Người viết hồ sơ", "Written by"),
+    "written_for": Wording("do tỉnh viết thay cho", "written by the province for"),
+    "operator_title": Wording("Tỉnh giữ khóa ký", "The province keeps the signing key"),
+    "operator_text": Wording(
+        "Những bước có ghi “do tỉnh viết thay” được ký bằng khóa mà tỉnh giữ hộ doanh nghiệp: về "
+        "mặt kỹ thuật, tỉnh có thể tự viết chúng.",
+        "Steps that say “written by the province” are signed with a key that the province keeps for "
+        "the business: technically, the province could have written them alone.",
+    ),
+    "as_of": Wording("Tính đến", "As of"),
+    "practice_title": Wording("Hồ sơ thử", "Practice records"),
+    "practice_text": Wording(
+        "Hồ sơ này được ký là bản thử (practice). Nó không nói về hàng hóa thật.",
+        "These records are signed as practice. They are not about real goods.",
+    ),
+    "sample_title": Wording("Mã minh họa", "A sample code"),
+    "sample_text": Wording(
+        "Mã bắt đầu bằng 952 là mã GS1 dành để minh họa, không có trên hàng bán thật.",
+        "GS1 keeps numbers beginning with 952 for demonstrations: they are on nothing for sale.",
+    ),
+    "timeline": Wording("Từ ao đến tay bạn", "From the pond to you"),
+    "timeline_note": Wording(
+        "Theo thứ tự thời gian mà người viết ghi; giờ Việt Nam.",
+        "In the order of the times that the writers state; Vietnam time.",
+    ),
+    "of_lot": Wording("lô", "lot"),
+    "practice": Wording("thử", "practice"),
+    "superseded": Wording("đã được thay bằng hồ sơ sau", "superseded by a later record"),
+    "withheld_one": Wording("1 mục không công khai", "1 field is not shown"),
+    "withheld_many": Wording("mục không công khai", "fields are not shown"),
+    "record_evidence": Wording("Bằng chứng của bước này", "Evidence of this step"),
+    "accepted": Wording("Đã nhận", "Accepted"),
+    "logged": Wording("Đã vào nhật ký", "Logged"),
+    "anchored": Wording("Đã neo", "Anchored"),
+    "accepted_long": Wording(
+        "Tỉnh đã nhận và ký biên nhận; vài giây nữa hồ sơ sẽ được neo.",
+        "The province has accepted it and signed a receipt; it will be anchored within seconds.",
+    ),
+    "logged_long": Wording(
+        "Đã nằm trong nhật ký chỉ ghi thêm; đang chờ neo lên chuỗi.",
+        "It is in the append-only log and waits for the chain.",
+    ),
+    "anchored_long": Wording(
+        "Mọi bước đã được neo lên chuỗi của nhiều thành viên: ai sửa cũng bị lộ.",
+        "Every step is anchored on a chain of several members: any change would show.",
+    ),
+    "anchored_alone": Wording(
+        "Mọi bước đã được neo lên chuỗi. Nút kiểm chứng duy nhất hiện nay là chính tỉnh.",
+        "Every step is anchored on the chain. Its one validator for now is the province itself.",
+    ),
+    "others_title": Wording("Người khác nói về mã này", "What others say about this code"),
+    "others_text": Wording(
+        "Những người sau không sở hữu mã này và chủ mã không nhắc đến họ. Lời của họ không thuộc "
+        "hành trình ở trên.",
+        "These writers do not own this code and its owner does not name them. What they say is no "
+        "part of the journey above.",
+    ),
+    "only_others": Wording(
+        "Chủ của mã này chưa viết hồ sơ nào.", "The owner of this code has written no record yet."
+    ),
+    "cut": Wording(
+        "Hành trình này rất dài: trang chỉ cho xem một phần.",
+        "This journey is very long: the page shows a part of it.",
+    ),
+    # what is proven
+    "proven_title": Wording("Điều gì được chứng minh", "What is proven"),
+    "proven_head": Wording("Bằng chứng cho biết", "The evidence shows"),
+    "proven_1": Wording("ai đã nói gì,", "who said what,"),
+    "proven_2": Wording("muộn nhất là vào lúc nào,", "by when,"),
+    "proven_3": Wording(
+        "và từ đó đến nay không có gì thay đổi.", "and that nothing has changed since."
+    ),
+    "unproven_head": Wording("Bằng chứng không cho biết", "It does not prove"),
+    "unproven_1": Wording(
+        "con tem trên tay bạn có phải là tem gốc hay không,",
+        "that the sticker in your hand is the original,",
+    ),
+    "unproven_2": Wording(
+        "điều doanh nghiệp viết có đúng sự thật hay không,",
+        "that what a business wrote is true,",
+    ),
+    "unproven_3": Wording(
+        "và, ở phiên bản này, có điều gì bị bỏ sót hay không.",
+        "nor, in this version, that nothing was left out.",
+    ),
+    "one_validator_title": Wording(
+        "Một nút kiểm chứng: chính tỉnh", "One validator: the province itself"
+    ),
+    "one_validator_text": Wording(
+        "Chuỗi này hiện chỉ có nút của tỉnh xác nhận. Khi có thêm thành viên, mức bảo đảm sẽ cao hơn.",
+        "For now only the province's own node confirms this chain. With more members, it is worth more.",
+    ),
+    "page_is_no_proof": Wording(
+        "Trang này chưa phải là bằng chứng: trang có thể giả, tệp bằng chứng thì ai cũng kiểm tra "
+        "được, không cần mạng và không cần tin tỉnh.",
+        "This page is no proof: a page can be faked. The evidence file can be checked by anyone, "
+        "offline, without trusting the province.",
+    ),
+    "evidence_title": Wording("Tự kiểm tra", "Check it yourself"),
+    "evidence_link": Wording("Tải bằng chứng", "Download the evidence"),
+    "evidence_wait": Wording(
+        "Tệp bằng chứng có sau khi mọi bước được neo, thường trong vài giây.",
+        "The evidence file is ready once every step is anchored, usually within seconds.",
+    ),
+    "evidence_how": Wording(
+        "Trên máy tính; lệnh cuối không cần mạng:",
+        "On a computer; the last command needs no network:",
+    ),
+    "trust_link": Wording("Tệp tin cậy của chuỗi", "The chain's trust file"),
+    "fingerprint": Wording("Dấu vân tay", "Fingerprint"),
+    "fingerprint_note": Wording(
+        "So dấu vân tay với bản in trên giấy hoặc trang của một thành viên khác.",
+        "Compare the fingerprint with one on paper, or on another member's page.",
+    ),
+    "qr_alt": Wording("Mã QR dẫn đến trang này", "QR code leading to this page"),
+    "qr_svg": Wording("Tải SVG", "SVG"),
+    "qr_png": Wording("Tải PNG", "PNG"),
+    # the front page
+    "home_title": Wording(
+        "Từ mã trên tem, về đến ao nuôi", "From the code on the label, back to the pond"
+    ),
+    "home_text": Wording(
+        "Mỗi bước của sản phẩm được doanh nghiệp ký, ghi vào nhật ký chỉ ghi thêm và neo lên chuỗi. "
+        "Ai cũng kiểm tra được, kể cả khi không có mạng.",
+        "Every step of a product is signed by the business, written to an append-only log and "
+        "anchored on a chain. Anyone can check it, even offline.",
+    ),
+    "find_label": Wording("Mã trên tem", "The code on the label"),
+    "find_hint": Wording(
+        "Ví dụ: /01/09520001000034/10/HOP-01-1, hoặc cả địa chỉ trong mã QR",
+        "For example /01/09520001000034/10/HOP-01-1, or the whole address in the QR code",
+    ),
+    "find": Wording("Xem hành trình", "Show the journey"),
+    "published": Wording("Tỉnh công bố", "What the province publishes"),
+    "log_link": Wording("Nhật ký chỉ ghi thêm (checkpoint)", "The append-only log (checkpoint)"),
+    "api_link": Wording("Mô tả giao diện lập trình (OpenAPI)", "For programmers (OpenAPI)"),
+    "no_trust": Wording(
+        "Chưa có: nút của tỉnh đang khởi động.", "Not there yet: the province's node is starting."
+    ),
+    # a problem
+    "back_home": Wording("Về trang đầu", "To the front page"),
+    "problem_help": Wording(
+        "Nếu bạn quét mã trên tem mà thấy trang này, hãy báo cho người bán: tem có thể bị in sai hoặc là tem giả.",
+        "If a label brought you here, tell the seller: it may be misprinted, or a fake.",
+    ),
+}
