@@ -31,6 +31,8 @@ PURE_MODULES = [
     "receipt",
     "checkpoint",
     "shape",
+    "statements",
+    "wording",
     "evidence",
     "verify",
     "trust",
