@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keeps a business's key, its salted batches and its trust files on its own machine.
+
+A batch is salted once and stored before it is sent, so that a retry sends the same bytes and a second
+batch never takes the same `seq`. What was sent is kept: its salts are the business's only way to show
+a withheld field later. The next `seq` and `prev` are read from these files and from nowhere else: a
+province that disagrees with them is not followed (PROTOCOL §2).
+
+    HOME/keys/<issuer id>.key             Ed25519, 0600
+    HOME/batches/<issuer id>/<seq>-<diary>-<part>of<parts>.batch     salted, in order of seq
+    HOME/batches/<issuer id>/<same>.receipt                          once the province has accepted it
+    HOME/trust/<chain id>.json            pinned trust files
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from anchor import batch as batches
+from anchor.errors import AnchorError
+from anchor.importer import Entry
+from anchor.keys import load_private_key
+from anchor.note import Signer
+from anchor.record import salt
+
+RECORDS_A_BATCH = 1_000
+NAME = re.compile(r"(\d{10})-([0-9a-f]{16})-(\d+)of(\d+)\.batch")
+
+
+class OutboxError(AnchorError):
+    """The business's own folder is in a state that a command cannot go on from; says what to do."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One salted batch on disk: its place in the key's sequence and in the diary it was made from."""
+
+    path: Path
+    seq: int
+    diary: str
+    part: int
+    parts: int
+
+    @property
+    def receipt(self) -> Path:
+        """Where the province's signed receipt is kept once the batch was accepted."""
+        return self.path.with_suffix(".receipt")
+
+    @property
+    def sent(self) -> bool:
+        """Whether the province has accepted this batch."""
+        return self.receipt.exists()
+
+
+def home() -> Path:
+    """Return the business's folder: MONEO_HOME, or .moneo in the home directory."""
+    return Path(os.environ.get("MONEO_HOME") or Path.home() / ".moneo")
+
+
+def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Write a file so that after a crash it is there whole or not at all, readable by its owner only."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f".{path.name}.new")
+    with open(temporary, "wb", opener=lambda p, flags: os.open(p, flags, mode)) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def key_path(base: Path, issuer: str) -> Path:
+    """Return where the key of an issuer name `<origin>/<issuer id>` is kept."""
+    return base / "keys" / f"{issuer.rpartition('/')[2]}.key"
+
+
+class Outbox:
+    """The salted batches of one issuer key, in order. Hold it open while preparing and sending."""
+
+    def __init__(self, base: Path, issuer: str) -> None:
+        self.issuer = issuer
+        self.log, _, self.id = issuer.rpartition("/")
+        self.folder = base / "batches" / self.id
+        key = key_path(base, issuer)
+        if not key.exists():
+            raise OutboxError(
+                f"không có khóa của {issuer} ở {key} · there is no key of {issuer} at {key}: "
+                "run 'moneo key new' first, or set MONEO_HOME to the folder that has it"
+            )
+        self.signer = Signer(issuer, load_private_key(key))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold this issuer's outbox, so that two commands never salt two batches of one seq."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self.folder / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise OutboxError(
+                    "một lệnh khác đang gửi cho doanh nghiệp này · another command is submitting for "
+                    "this issuer: wait until it ends"
+                ) from None
+            yield
+
+    def stored(self) -> list[Stored]:
+        """Return every salted batch of this key in order of seq.
+
+        Raises:
+            OutboxError: a seq is missing, so that `prev` cannot be known.
+        """
+        found = []
+        for path in self.folder.glob("*.batch"):
+            if match := NAME.fullmatch(path.name):
+                seq, diary, part, parts = match.groups()
+                found.append(Stored(path, int(seq), diary, int(part), int(parts)))
+        found.sort(key=lambda stored: stored.seq)
+        for expected, stored in enumerate(found):
+            if stored.seq != expected:
+                raise OutboxError(
+                    f"thiếu lô số {expected} trong {self.folder} · batch {expected} is missing from "
+                    f"{self.folder}: restore the folder from its backup"
+                )
+        return found
+
+    def prepare(
+        self,
+        source: bytes,
+        entries: Sequence[Entry],
+        mode: Literal["live", "practice"],
+        *,
+        again: bool = False,
+    ) -> Iterator[Stored]:
+        """Salt and sign a diary's entries in batches, storing each before it is yielded.
+
+        A diary that was begun before (same bytes) goes on where it stopped, with the batches it has.
+
+        Args:
+            source: the diary file's bytes, which name the work.
+            entries: what `read_diary` made of them.
+            mode: whether the records are live or practice (a line of each leaf).
+            again: treat a diary that was submitted before as a new one.
+        """
+        stored = self.stored()
+        diary = hashlib.sha256(source).hexdigest()[:16]
+        mine = [s for s in stored if s.diary == diary]
+        if again and mine and all(s.sent for s in mine):
+            mine = []
+        parts = -(-len(entries) // RECORDS_A_BATCH)
+        mine = mine[-(len(mine) % parts or parts) :] if mine else []
+        yield from mine
+        for part in range(len(mine), parts):
+            chunk = entries[part * RECORDS_A_BATCH : (part + 1) * RECORDS_A_BATCH]
+            new = self._salt(chunk, mode, stored, diary, part, parts)
+            stored.append(new)
+            yield new
+
+    def _salt(
+        self,
+        entries: Sequence[Entry],
+        mode: Literal["live", "practice"],
+        before: Sequence[Stored],
+        diary: str,
+        part: int,
+        parts: int,
+    ) -> Stored:
+        prev = note_hash_of(before[-1]) if before else batches.FIRST_PREV
+        records = [salt(e.fields, type=e.type, mode=mode, codes=e.codes, re=e.re) for e in entries]
+        seq = len(before)
+        body = batches.build(
+            records, self.signer, log=self.log, seq=seq, prev=prev, time=int(time.time())
+        )
+        path = self.folder / f"{seq:010d}-{diary}-{part + 1}of{parts}.batch"
+        write_durably(path, body)
+        return Stored(path, seq, diary, part + 1, parts)
+
+
+def note_hash_of(stored: Stored) -> bytes:
+    """Return SHA-256 of a stored batch's note text, the next batch's `prev`."""
+    note, _ = batches.split_body(stored.path.read_bytes())
+    return batches.note_hash(batches.read_batch_note(note)[1])

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A diary is read as its keeper meant it, or refused with row and column before anything is sent."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from anchor.importer import DiaryError, Entry, plain, read_diary
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "api" / "sample" / "nhat-ky-cua.csv"
+CRAB, BOX = "09520001000027", "09520001000034"
+HEADINGS = "Giai đoạn;Thời gian;Sản phẩm;GTIN;Lô;Số lượng;Đơn vị;GTIN nguồn;Lô nguồn"
+
+
+def one(row: str, headings: str = HEADINGS) -> Entry:
+    (entry,) = read_diary("a.csv", f"{headings}\n{row}\n".encode())
+    return entry
+
+
+def refusals(data: str | bytes, name: str = "a.csv") -> tuple[str, ...]:
+    with pytest.raises(DiaryError) as caught:
+        read_diary(name, data.encode() if isinstance(data, str) else data)
+    return caught.value.complaints
+
+
+def test_the_sample_is_what_its_script_writes() -> None:
+    made = subprocess.run(
+        [sys.executable, ROOT / "scripts/make-sample"], capture_output=True, check=True
+    )
+    assert made.stdout == SAMPLE.read_bytes()
+
+
+def test_the_sample_has_200_events_over_four_stages_with_codes() -> None:
+    entries = read_diary(SAMPLE.name, SAMPLE.read_bytes())
+    stages = [entry.fields["moneo:cte"] for entry in entries]
+    assert {s: stages.count(s) for s in set(stages)} == {
+        "stocking": 20, "harvest": 60, "packing": 60, "shipping": 60,
+    }  # fmt: skip
+    assert all(entry.codes and "952" in entry.codes[0].path for entry in entries)
+    assert all("mẫu" in entry.fields["moneo:product"] for entry in entries)
+
+
+def test_a_row_becomes_an_epcis_event_of_its_stage() -> None:
+    entry = one(f"Xuất hàng;31/12/2025 00:30;Cua;{BOX};LÔ-1;1,5;kg;;".replace("LÔ", "LO"))
+    assert entry.type == "epcis.objectevent"
+    assert entry.fields["eventTime"] == "2025-12-30T17:30:00Z"
+    assert entry.fields["quantityList"] == [
+        {"epcClass": f"https://id.gs1.org/01/{BOX}/10/LO-1", "quantity": 1.5, "uom": "KGM"}
+    ]
+    assert [code.path for code in entry.codes] == [f"/01/{BOX}/10/LO-1"]
+
+
+def test_a_transformation_speaks_of_both_its_lots() -> None:
+    entry = one(f"dong goi;2026-01-02 10:00;Cua;{BOX};B1;3;thùng;{CRAB};C1")
+    assert entry.type == "epcis.transformationevent"
+    assert {code.path for code in entry.codes} == {f"/01/{BOX}/10/B1", f"/01/{CRAB}/10/C1"}
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (f"nấu;2026-01-02;Cua;{BOX};1;;;;", "'stage'"),
+        (f"xuất hàng;hôm qua;Cua;{BOX};1;;;;", "'time'"),
+        (f"xuất hàng;2026-01-02;Cua;{BOX[:-1]}5;1;;;;", "'gtin'"),
+        (f"xuất hàng;2026-01-02;Cua;{BOX};;;;;", "'lot'"),
+        (f"xuất hàng;2026-01-02;Cua;{BOX};1;nhiều;kg;;", "'quantity'"),
+        (f"xuất hàng;2026-01-02;Cua;{BOX};1;-1;kg;;", "'quantity'"),
+        (f"xuất hàng;2026-01-02;Cua;{BOX};1;2;yến;;", "'unit'"),
+        (f"thu hoạch;2026-01-02;Cua;{BOX};1;2;kg;;", "'input_lot'"),
+        (f"xuất hàng;2026-01-02;Cua;{BOX};1;2;kg;;;;thừa", "nhiều ô"),
+    ],
+)
+def test_a_wrong_cell_is_named_by_row_and_column(row: str, said: str) -> None:
+    (complaint,) = refusals(f"{HEADINGS}\n{row}\n")
+    assert "line 2" in complaint
+    assert said in complaint
+
+
+def test_every_wrong_row_is_named_up_to_twenty() -> None:
+    assert len(refusals(HEADINGS + "\n" + "nấu;2026-01-02;Cua;1;1\n" * 30)) == 20
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "said"),
+    [
+        ("", "a.csv", "missing column"),
+        (HEADINGS + "\n", "a.csv", "holds no rows"),
+        (HEADINGS + ";Lô\n", "a.csv", "twice"),
+        (HEADINGS + ";Màu\n", "a.csv", "“Màu”"),
+        (b"\xff\xfe", "a.csv", "UTF-8"),
+        ("x", "a.xls", ".csv"),
+        ("[1]\n", "a.jsonl", "object"),
+        ('{"type":"Feast"}\n', "a.jsonl", "EPCIS"),
+        ('{"type":"ObjectEvent","a":1,"a":2}\n', "a.jsonl", "line 1"),
+        ('{"type":"ObjectEvent","epcList":["urn:x"]}\n', "a.jsonl", "epcList"),
+        (b"x" * (32 * 1024 * 1024 + 1), "a.csv", "32 MiB"),
+    ],
+)
+def test_a_file_that_is_no_diary_is_refused(data: str | bytes, name: str, said: str) -> None:
+    assert said in refusals(data, name)[0]
+
+
+def test_a_json_line_is_kept_member_by_member() -> None:
+    event = {
+        "type": "AggregationEvent",
+        "eventTime": "2026-01-02T03:04:05Z",
+        "childEPCs": [f"https://id.gs1.org/01/{BOX}/21/A1"],
+        "x:nested": {"a": [1, None, "ệ"]},
+    }
+    (entry,) = read_diary("a.jsonl", json.dumps(event).encode())
+    assert entry.type == "epcis.aggregationevent"
+    assert entry.fields == {k: v for k, v in event.items() if k != "type"}
+    assert [code.path for code in entry.codes] == [f"/01/{BOX}/21/A1"]
+
+
+def test_headings_are_folded_and_a_byte_order_mark_is_met() -> None:
+    assert plain("  GIAI  Đoạn ") == "giai doan"
+    data = "\ufeffstage,time,product,gtin,lot\nshipping,2026-01-02,Crab," + BOX + ",1\n"
+    assert len(read_diary("a.csv", data.encode())) == 1
