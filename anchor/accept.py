@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The door for batches: what passes is on disk and has a receipt, what doesn't is told why.
+
+Records, roots and signature are checked before the database is asked for anything that locks. Then
+one transaction holds the sequence (PROTOCOL §2: `seq` and `prev` of each issuer key, 409 with the
+expected ones otherwise) and one row; the receipt goes out only after its commit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from sqlalchemy import Connection, func, insert, select
+
+from anchor.batch import (
+    FIRST_PREV,
+    MAX_BATCH_BYTES,
+    CheckedBody,
+    check_body,
+    note_hash,
+    open_batch_note,
+)
+from anchor.errors import AnchorError, BatchError, FormatError
+from anchor.issuers import ACCEPTED_STATES
+from anchor.note import Signer, split_note
+from anchor.receipt import Receipt
+from anchor.settings import Settings
+from anchor.store import PackedRecords, Store, batch_id, batches, issuers, next_id
+
+Problem = Literal[
+    "malformed",
+    "mismatch",
+    "too-large",
+    "wrong-log",
+    "unknown-issuer",
+    "not-yours",
+    "signature",
+    "revoked",
+    "future",
+    "wrong-seq",
+    "wrong-prev",
+]
+
+# Who reads a refusal is the business: Vietnamese and English.
+_TEXTS: Final[dict[Problem, tuple[str, str]]] = {
+    "malformed": ("lô sai định dạng: {why}", "the batch is malformed: {why}"),
+    "mismatch": ("lô không khớp nội dung đã ký: {why}", "the batch is not what was signed: {why}"),
+    "too-large": ("lô dài quá {most} byte", "the batch is longer than {most} bytes"),
+    "wrong-log": (
+        "lô dành cho nhật ký {log}, nhật ký này là {origin}",
+        "the batch is for the log {log}, this one is {origin}",
+    ),
+    "unknown-issuer": (
+        "khóa ký này của {issuer} chưa được đăng ký",
+        "this signing key of {issuer} is not registered",
+    ),
+    "not-yours": ("khóa ký thuộc tổ chức khác", "the signing key is another organisation's"),
+    "signature": ("chữ ký của lô không đúng", "the batch's signature does not verify"),
+    "revoked": ("khóa ký đã bị thu hồi", "the signing key is revoked"),
+    "future": (
+        "giờ ghi trong lô đi trước đồng hồ của tỉnh {ahead} giây, cho phép {most}",
+        "the batch's time is {ahead} s ahead of the province's clock, {most} are allowed",
+    ),
+    "wrong-seq": (
+        "số thứ tự của lô là {seq}, tỉnh đang chờ số {next}",
+        "the batch's seq is {seq}, the province expects {next}",
+    ),
+    "wrong-prev": (
+        "lô số {seq} không nối tiếp lô trước mà tỉnh đã nhận",
+        "batch {seq} does not follow the one that the province has accepted before it",
+    ),
+}
+# The lines of a batch note that are computed from its records.
+_ROOT_LINES: Final = (8, 9)
+
+
+class BatchRefused(AnchorError):  # noqa: N818 - a verdict, said as one
+    """A batch was not accepted and nothing of it was kept.
+
+    `code` is one of Problem; `vi` and `en` say the same to a person; `record` (index) and `field`
+    name what is at fault, if a record is; `expected_seq` and `expected_prev` (32 bytes) are set
+    for "wrong-seq" and "wrong-prev".
+    """
+
+    def __init__(
+        self,
+        code: Problem,
+        record: int | None = None,
+        field: str | None = None,
+        expected: tuple[int, bytes] | None = None,
+        **values: object,
+    ) -> None:
+        self.code: Problem = code
+        self.vi, self.en = (text.format(**values) for text in _TEXTS[code])
+        self.record = record
+        self.field = field
+        self.expected_seq = expected[0] if expected else None
+        self.expected_prev = expected[1] if expected else None
+        super().__init__(self.detail)
+
+    @property
+    def detail(self) -> str:
+        """Both wordings in one line."""
+        return f"{self.vi} · {self.en}"
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The answer to a batch: its id, the signed receipt, how many records it has.
+
+    `duplicate` says that this note had been accepted before; the receipt is the one given then.
+    """
+
+    batch: str
+    receipt: bytes
+    size: int
+    duplicate: bool
+
+
+@dataclass(frozen=True)
+class _Key:
+    id: int
+    organisation: str
+    public_key: bytes
+
+
+class Acceptor:
+    """Accepts batches for one log; safe for threads and any number of processes."""
+
+    def __init__(self, settings: Settings, store: Store, signer: Signer) -> None:
+        self._settings = settings
+        self._store = store
+        self._signer = signer
+
+    def accept(self, body: bytes, organisation: str, now: int) -> Accepted:
+        """Check, store and acknowledge the batch in `body`; see Province.accept."""
+        checked = self._check(body)
+        key = self._key(checked, organisation)
+        with self._store.write() as connection:
+            known = _stored(connection, note_hash(checked.note_text))
+            return known or self._insert(connection, checked, key, now)
+
+    def _check(self, body: bytes) -> CheckedBody:
+        if len(body) > MAX_BATCH_BYTES:
+            raise BatchRefused("too-large", most=MAX_BATCH_BYTES)
+        try:
+            checked = check_body(body)
+        except BatchError as error:
+            at_fault = error.record is None and error.line in _ROOT_LINES
+            code: Problem = "mismatch" if at_fault else "malformed"
+            raise BatchRefused(code, error.record, error.field, why=error) from error
+        except FormatError as error:
+            raise BatchRefused("malformed", why=error) from error
+        if checked.note.log != self._settings.origin:
+            raise BatchRefused("wrong-log", log=checked.note.log, origin=self._settings.origin)
+        return checked
+
+    def _key(self, checked: CheckedBody, organisation: str) -> _Key:
+        """The registered key that has signed the note."""
+        key = self._find_key(checked)
+        if key.organisation != organisation:
+            raise BatchRefused("not-yours")
+        try:
+            open_batch_note(checked.note_bytes, key.public_key)
+        except FormatError as error:
+            raise BatchRefused("signature") from error
+        return key
+
+    def _find_key(self, checked: CheckedBody) -> _Key:
+        _, signatures = split_note(checked.note_bytes, 1)
+        columns = (issuers.c.id, issuers.c.organisation, issuers.c.public_key, issuers.c.key_id)
+        query = select(*columns).where(issuers.c.name == checked.note.issuer)
+        with self._store.read() as connection:
+            for number, organisation, public_key, key_id in connection.execute(query):
+                if bytes(key_id).startswith(signatures[0].key_id):
+                    return _Key(number, organisation, bytes(public_key))
+        raise BatchRefused("unknown-issuer", issuer=checked.note.issuer)
+
+    def _insert(
+        self, connection: Connection, checked: CheckedBody, key: _Key, now: int
+    ) -> Accepted:
+        _check_unrevoked(connection, key)
+        ahead = checked.note.time - now
+        if ahead > self._settings.max_ahead:
+            raise BatchRefused("future", ahead=ahead, most=self._settings.max_ahead)
+        _check_sequence(connection, checked, key)
+        digest = note_hash(checked.note_text)
+        promise = Receipt(self._settings.origin, digest, now, now + self._settings.log_by)
+        receipt = promise.sign(self._signer)
+        packed = PackedRecords.pack(checked.presentations, checked.offsets)
+        values = {
+            "id": next_id(connection, batches),
+            "note_hash": digest,
+            "issuer_id": key.id,
+            "seq": checked.note.seq,
+            "prev": checked.note.prev,
+            "size": checked.note.size,
+            "accepted_at": now,
+            "note": checked.note_bytes,
+            "receipt": receipt,
+            "offsets": packed.offsets,
+            "leaves": checked.leaf_hashes,
+            "presentations": packed.blob,
+        }
+        connection.execute(insert(batches).values(values))
+        return Accepted(batch_id(digest), receipt, checked.note.size, duplicate=False)
+
+
+def expected_sequence(connection: Connection, issuer_id: int) -> tuple[int, bytes]:
+    """The `seq` and `prev` that an issuer key's next batch has to have."""
+    latest = select(func.max(batches.c.seq)).where(batches.c.issuer_id == issuer_id)
+    query = select(batches.c.seq, batches.c.note_hash).where(
+        batches.c.issuer_id == issuer_id, batches.c.seq == latest.scalar_subquery()
+    )
+    row = connection.execute(query).first()
+    return (row[0] + 1, bytes(row[1])) if row else (0, FIRST_PREV)
+
+
+def _check_unrevoked(connection: Connection, key: _Key) -> None:
+    # Read inside the writing transaction: whoever revokes a key writes too, so either this batch
+    # is seen by the last anchor before the revocation, or the revocation is seen here.
+    state = connection.execute(select(issuers.c.state).where(issuers.c.id == key.id)).scalar_one()
+    if state not in ACCEPTED_STATES:
+        raise BatchRefused("revoked")
+
+
+def _check_sequence(connection: Connection, checked: CheckedBody, key: _Key) -> None:
+    seq, prev = expected = expected_sequence(connection, key.id)
+    if checked.note.seq != seq:
+        raise BatchRefused("wrong-seq", expected=expected, seq=checked.note.seq, next=seq)
+    if checked.note.prev != prev:
+        raise BatchRefused("wrong-prev", expected=expected, seq=seq)
+
+
+def _stored(connection: Connection, digest: bytes) -> Accepted | None:
+    """The answer given when this note was accepted, or None."""
+    query = select(batches.c.receipt, batches.c.size).where(batches.c.note_hash == digest)
+    row = connection.execute(query).first()
+    return Accepted(batch_id(digest), bytes(row[0]), row[1], duplicate=True) if row else None

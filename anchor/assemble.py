@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes an evidence file out of what is stored: database and log, no node, no network.
+
+Batches, anchors and light blocks that several records share stand in the file once. A record is
+proven against the first anchor that was captured over it together with its issuer's slot. Beyond
+the limits on light blocks and signatures (PROTOCOL §7) the older anchors hang on the newest one's
+light block by ancestry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from threading import Lock
+from typing import Any, Final
+
+from sqlalchemy import Connection, select
+
+from anchor.capture import HEAD_SUBJECT, ancestry_path, stored_eras, unpack
+from anchor.checkpoint import TlogProof
+from anchor.errors import AnchorError
+from anchor.evidence import (
+    MAX_BATCHES,
+    MAX_LIGHT_BLOCKS,
+    MAX_RECORDS,
+    MAX_SIGNATURES,
+    Evidence,
+    EvidenceAncestry,
+    EvidenceAnchor,
+    EvidenceBatch,
+    EvidenceFinality,
+    EvidenceHead,
+    EvidenceIssuer,
+    EvidenceRecord,
+    EvidenceTooLarge,
+    encode_evidence,
+)
+from anchor.issuers import Issuer, by_id
+from anchor.record import parse_record
+from anchor.settings import Settings
+from anchor.store import (
+    HASH,
+    PackedRecords,
+    Store,
+    UnknownBatch,
+    anchors,
+    batches,
+    nodes,
+    note_hash_of,
+    proofs,
+)
+from anchor.tiles import Log
+from node.light import LightBlock, parse_header
+
+Hide = Callable[[str, str], bool]
+# Signatures that each batch costs a verifier: its issuer's and the log's.
+_SIGNATURES_A_BATCH: Final = 2
+
+
+class NotAnchored(AnchorError):  # noqa: N818 - a state, said as one
+    """A batch is not anchored and captured yet: there is no evidence for it now, but will be."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """A batch that some of the wanted records are in, and the anchor that proves it."""
+
+    issuer: Issuer
+    note: bytes
+    log_index: int
+    texts: list[bytes]
+    levels: list[list[bytes]]
+    anchor: int
+
+
+class Assembler:
+    """Assembles evidence for one log; safe for threads."""
+
+    def __init__(self, settings: Settings, store: Store, log_key: bytes) -> None:
+        self._settings = settings
+        self._store = store
+        self._log_key = log_key
+        self._log: Log | None = None
+        self._lock = Lock()
+
+    def close(self) -> None:
+        """Let go of the log."""
+        if self._log is not None:
+            self._log.close()
+
+    def evidence(self, refs: Sequence[tuple[str, int]], hide: Hide) -> bytes:
+        """One evidence file for the records `refs`; see Province.evidence."""
+        wanted = list(dict.fromkeys(refs))
+        names = list(dict.fromkeys(batch for batch, _ in wanted))
+        if len(wanted) > MAX_RECORDS or len(names) > MAX_BATCHES:
+            raise EvidenceTooLarge(f"{len(wanted)} records in {len(names)} batches are too many")
+        with self._store.read() as connection:
+            found = {name: _load_batch(connection, name) for name in names}
+            sizes = sorted({batch.anchor for batch in found.values()})
+            finality = _Finality(connection, sizes, len(names))
+            evidence = Evidence(
+                records=tuple(_record(found, names, *ref, hide) for ref in wanted),
+                batches=tuple(
+                    self._batch(connection, one, sizes.index(one.anchor)) for one in found.values()
+                ),
+                anchors=tuple(
+                    _anchor(connection, size, self._log_key, _issuers_at(found, size), finality)
+                    for size in sizes
+                ),
+                light_blocks=finality.light_blocks,
+                eras=finality.eras,
+            )
+        return encode_evidence(evidence)
+
+    def _batch(self, connection: Connection, batch: _Batch, anchor: int) -> EvidenceBatch:
+        query = select(anchors.c.checkpoint).where(anchors.c.size == batch.anchor)
+        checkpoint = bytes(connection.execute(query).scalar_one())
+        path = self._inclusion_path(batch.log_index, batch.anchor)
+        issuer = batch.issuer
+        return EvidenceBatch(
+            note=batch.note,
+            key=issuer.public_key,
+            proof=TlogProof(batch.log_index, tuple(path), checkpoint).encode(),
+            anchor=anchor,
+            issuer=EvidenceIssuer(issuer.custody, issuer.registered, 0, issuer.registration),
+        )
+
+    def _inclusion_path(self, index: int, size: int) -> list[bytes]:
+        # A log object caches what it reads, and is one thread's at a time.
+        with self._lock:
+            if self._log is None:
+                settings = self._settings
+                self._log = Log(settings.log_path, settings.origin, public_key=self._log_key)
+            if self._log.size < size:
+                self._log.refresh()
+            return self._log.inclusion_path(index, size)
+
+
+class _Finality:
+    """Which anchors get a light block of their own, and on which the others hang."""
+
+    def __init__(self, connection: Connection, sizes: Sequence[int], batch_count: int) -> None:
+        rows = {size: _final_row(connection, size) for size in sizes}
+        self.headers = {size: bytes(row.header) for size, row in rows.items()}
+        blocks = {size: unpack(bytes(row.light_block)) for size, row in rows.items()}
+        self.eras = _eras_until(connection, blocks.values())
+        self._own = _within_limits(sizes, blocks, self.eras, batch_count)
+        unique: dict[int, LightBlock] = {}
+        for size in self._own:
+            unique.setdefault(blocks[size].header.height, blocks[size])
+        self._places = {height: at for at, height in enumerate(unique)}
+        self._heights = {size: blocks[size].header.height for size in self._own}
+        self.light_blocks = tuple(unique.values())
+        self._newest = sizes[-1]
+
+    def of(self, connection: Connection, size: int) -> EvidenceFinality:
+        """How the anchor of this size is final."""
+        if size in self._heights:
+            return EvidenceFinality(self._places[self._heights[size]])
+        newer = self.headers[self._newest]
+        number = parse_header(self.headers[size]).number
+        path = ancestry_path(connection, number, parse_header(newer).number)
+        place = self._places[self._heights[self._newest]]
+        return EvidenceFinality(place, EvidenceAncestry(newer, tuple(path)))
+
+
+def _within_limits(
+    sizes: Sequence[int],
+    blocks: dict[int, LightBlock],
+    eras: Sequence[LightBlock],
+    batch_count: int,
+) -> list[int]:
+    """Return, oldest first, the newest anchors whose light blocks fit into one file.
+
+    The newest always gets its own; if even that is too much, encoding refuses the file.
+    """
+    signatures = MAX_SIGNATURES - _SIGNATURES_A_BATCH * batch_count
+    signatures -= sum(len(era.votes) for era in eras)
+    room = MAX_LIGHT_BLOCKS - len(eras)
+    chosen: list[int] = []
+    for size in reversed(sizes):
+        signatures -= len(blocks[size].votes)
+        if chosen and (signatures < 0 or len(chosen) >= room):
+            break
+        chosen.append(size)
+    return chosen[::-1]
+
+
+def _final_row(connection: Connection, size: int) -> Any:
+    query = select(anchors.c.header, anchors.c.light_block).where(anchors.c.size == size)
+    return connection.execute(query).one()
+
+
+def _eras_until(connection: Connection, blocks: Any) -> tuple[LightBlock, ...]:
+    newest = max(block.header.height for block in blocks)
+    return tuple(era for era in stored_eras(connection) if era.header.height < newest)
+
+
+def _load_batch(connection: Connection, name: str) -> _Batch:
+    query = select(
+        batches.c.issuer_id,
+        batches.c.note,
+        batches.c.log_index,
+        batches.c.offsets,
+        batches.c.presentations,
+        batches.c.leaves,
+    ).where(batches.c.note_hash == note_hash_of(name))
+    row = connection.execute(query).first()
+    if row is None:
+        raise UnknownBatch(f"there is no batch {name}")
+    anchor = _proving_anchor(connection, row.issuer_id, row.log_index)
+    if anchor is None:
+        raise NotAnchored(f"lô {name} chưa được neo · batch {name} is not anchored yet")
+    leaves = bytes(row.leaves)
+    return _Batch(
+        issuer=by_id(connection, row.issuer_id),
+        note=bytes(row.note),
+        log_index=row.log_index,
+        texts=PackedRecords(bytes(row.offsets), bytes(row.presentations)).texts(),
+        levels=_tree([leaves[at : at + HASH] for at in range(0, len(leaves), HASH)]),
+        anchor=anchor,
+    )
+
+
+def _proving_anchor(connection: Connection, issuer_id: int, log_index: int | None) -> int | None:
+    """The size of the first anchor over the entry that was captured with the issuer's slot."""
+    if log_index is None:
+        return None
+    query = (
+        select(proofs.c.size)
+        .where(proofs.c.subject == issuer_id, proofs.c.size > log_index)
+        .order_by(proofs.c.size)
+        .limit(1)
+    )
+    row = connection.execute(query).first()
+    return row[0] if row else None
+
+
+def _record(
+    found: dict[str, _Batch], names: list[str], name: str, index: int, hide: Hide
+) -> EvidenceRecord:
+    batch = found[name]
+    if not 0 <= index < len(batch.texts):
+        raise UnknownBatch(f"batch {name} has no record {index}")
+    record = parse_record(batch.texts[index])
+    hidden = [field for field in record.fields() if hide(batch.issuer.name, field)]
+    path = _path(batch.levels, index)
+    return EvidenceRecord(record.hide(hidden).encode(), names.index(name), index, path)
+
+
+def _issuers_at(found: dict[str, _Batch], size: int) -> list[int]:
+    return sorted({batch.issuer.id for batch in found.values() if batch.anchor == size})
+
+
+def _anchor(
+    connection: Connection,
+    size: int,
+    log_key: bytes,
+    issuers: Sequence[int],
+    finality: _Finality,
+) -> EvidenceAnchor:
+    row = connection.execute(select(anchors).where(anchors.c.size == size)).one()
+    head = EvidenceHead(
+        owner=bytes(row.owner),
+        log_key_id=bytes(row.log_key_id),
+        size=size,
+        root=bytes(row.root),
+        aux=bytes(row.aux),
+        block=row.block,
+    )
+    pieces = _nodes(connection, size, [HEAD_SUBJECT, *issuers])
+    return EvidenceAnchor(
+        log_key, head, finality.headers[size], pieces, finality.of(connection, size)
+    )
+
+
+def _nodes(connection: Connection, size: int, subjects: Sequence[int]) -> tuple[bytes, ...]:
+    """The trie nodes that prove these subjects in an anchor's state, each once."""
+    query = (
+        select(proofs.c.nodes)
+        .where(proofs.c.size == size, proofs.c.subject.in_(subjects))
+        .order_by(proofs.c.subject)
+    )
+    lists = [bytes(row[0]) for row in connection.execute(query)]
+    digests = dict.fromkeys(
+        digests[at : at + HASH] for digests in lists for at in range(0, len(digests), HASH)
+    )
+    stored = select(nodes.c.hash, nodes.c.data).where(nodes.c.hash.in_(digests))
+    data = {bytes(digest): bytes(node) for digest, node in connection.execute(stored)}
+    return tuple(data[digest] for digest in digests)
+
+
+def _tree(level: list[bytes]) -> list[list[bytes]]:
+    """All levels of the RFC 9162 tree over leaf hashes, so that many paths cost one hashing."""
+    levels = [level]
+    while len(level) > 1:
+        above = [
+            sha256(b"\x01" + left + right).digest()
+            for left, right in zip(level[::2], level[1::2], strict=False)
+        ]
+        level = above + level[2 * len(above) :]
+        levels.append(level)
+    return levels
+
+
+def _path(levels: list[list[bytes]], index: int) -> tuple[bytes, ...]:
+    """The inclusion path of a leaf: the sibling at each level where there is one."""
+    path = []
+    for level in levels[:-1]:
+        if index ^ 1 < len(level):
+            path.append(level[index ^ 1])
+        index >>= 1
+    return tuple(path)

@@ -1,0 +1,440 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""logged → anchored: the steps of the anchor process, each going on from what is stored.
+
+The log's head on the chain is read and matched with what is stored; what was sent is settled; keys
+asked for are registered; the newest checkpoint is anchored, at most one every `interval` seconds;
+what proves it is captured; keys given up are revoked. Doing any step twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
+
+import contracts
+from anchor.capture import FINAL_SECONDS, POLL_SECONDS, Capturer, KnownIssuer
+from anchor.chain import (
+    Chain,
+    ChainAnswerError,
+    ChainError,
+    ChainRefused,
+    FinalBlock,
+    Head,
+    IssuerState,
+    anchor_call,
+    register_issuer_call,
+    register_log_call,
+    revoke_issuer_call,
+)
+from anchor.checkpoint import Checkpoint
+from anchor.issuers import Issuer, by_id, in_state
+from anchor.note import Signer
+from anchor.sender import Kind, Outcome, Sender, Wish
+from anchor.sequencing import PipelineError, Sequencing
+from anchor.settings import Settings, write_durably
+from anchor.store import Store, anchors, batches, get_meta, issuers, set_meta
+from anchor.tiles import Log
+from anchor.trust import CONTRACTS, Member, Trust, TrustedContract, encode_trust, parse_trust
+from node.light import LightError, TrustedChain, minimal
+
+# Keys that are registered with one round of transactions.
+MAX_ISSUERS: Final = 50
+_UNSET: Final = bytes(32)
+_NO_AUX: Final = bytes(32)
+
+
+@dataclass(frozen=True)
+class Anchored:
+    """A checkpoint that is anchored and captured; `time` is the header's, POSIX seconds."""
+
+    size: int
+    root: bytes
+    block: int
+    time: int
+
+
+class Pipeline:
+    """The anchor process's steps over one database, one log and one chain.
+
+    `log` is open for writing, `signer` its key. `say` gets a sentence for a person; `wait` sleeps for some seconds
+    or raises when the process has to stop.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        log: Log,
+        chain: Chain,
+        signer: Signer,
+        say: Callable[[str], None],
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._log = log
+        self._signer = signer
+        self._chain = chain
+        self._say = say
+        self._wait = wait
+        self._origin = hashlib.sha256(settings.origin.encode()).digest()
+        self._log_key_id = signer.key_hash
+        self._sequencing = Sequencing(store, log)
+        outcomes: dict[Kind, Outcome] = {
+            "log": self._log_registered,
+            "issuer": _issuer_registered,
+            "revoke": _issuer_revoked,
+            "anchor": _checkpoint_mined,
+        }
+        self._sender = Sender(store, chain, outcomes, wait)
+        self._capturer = Capturer(store, chain, self._origin, wait)
+        self._trust: TrustedChain | None = None
+        self._last_anchor = -float("inf")
+
+    def reconcile(self) -> None:
+        """Bring the database into line with the log on disk; once, before anything else."""
+        self._sequencing.reconcile()
+
+    def log_batches(self) -> int:
+        """accepted → logged, for some batches; return how many. Needs no chain."""
+        return self._sequencing.step()
+
+    def is_due(self) -> bool:
+        """Whether `advance` would find anything to do."""
+        if self._trust is None:
+            return True
+        with self._store.read() as connection:
+            wished = issuers.c.state.in_(("pending", "revoking"))
+            if connection.execute(select(issuers.c.id).where(wished).limit(1)).first():
+                return True
+            return _uncaptured(connection) or self._is_anchor_due(_last_size(connection))
+
+    def advance(self) -> list[Anchored]:
+        """Do on the chain whatever is due; return the checkpoints that are anchored by it.
+
+        Raises ChainError if the chain can't be used now, PipelineError if it contradicts the log.
+        """
+        trust = self._connect()
+        self._sender.settle()
+        head = self._current_head()
+        self._register_issuers()
+        done = self._capture(trust)
+        if self._is_anchor_due(head.size):
+            self._anchor(head)
+            done += self._capture(trust)
+        self._revoke_issuers()
+        return done
+
+    def _is_anchor_due(self, anchored: int) -> bool:
+        waited = time.monotonic() - self._last_anchor
+        return self._log.size > anchored and waited >= self._settings.interval
+
+    # The chain, its trust file and the log's head on it
+
+    def _connect(self) -> TrustedChain:
+        """Make sure that this is the chain of before; return what its light blocks hang on."""
+        if self._trust is None:
+            self._check_chain(self._chain.chain_id())
+            if not self._settings.trust_path.exists():
+                write_durably(self._settings.trust_path, self._make_trust())
+                self._say(f"tệp tin cậy · trust file: {self._settings.trust_path}")
+            self._trust = parse_trust(self._settings.trust_path.read_bytes()).chain
+        return self._trust
+
+    def _check_chain(self, chain_id: int) -> None:
+        value = str(chain_id).encode()
+        with self._store.write() as connection:
+            known = get_meta(connection, "evm_chain_id")
+            if known is None:
+                set_meta(connection, "evm_chain_id", value)
+            elif known != value:
+                raise PipelineError(
+                    f"the node serves chain {chain_id}, this data folder is of chain "
+                    f"{known.decode()}: set [node] rpc in moneo.toml to the right node"
+                )
+
+    def _make_trust(self) -> bytes:
+        """Make the trust file of the chain as its founding left it: one member, this province."""
+        final = self._genesis()
+        try:
+            light_block = minimal(final.light_block)
+            trust = Trust(
+                date=int(time.time()),
+                evm_chain_id=self._chain.chain_id(),
+                cometbft_chain_id=light_block.header.chain_id,
+                light_block=light_block,
+                header=final.header,
+                eras=tuple(minimal(era) for era in self._chain.eras()),
+                contracts={name: _trusted_contract(name) for name in CONTRACTS},
+                members=(self._member(),),
+            )
+            return encode_trust(trust)
+        except (LightError, ValueError) as error:
+            raise ChainAnswerError(f"the chain's first light block: {error}") from error
+
+    def _genesis(self) -> FinalBlock:
+        waited = 0.0
+        while (final := self._chain.light_block(0)) is None:
+            if waited > FINAL_SECONDS:
+                raise ChainError("the chain's first block is not final yet")
+            self._wait(POLL_SECONDS)
+            waited += POLL_SECONDS
+        return final
+
+    def _member(self) -> Member:
+        settings = self._settings
+        return Member(self._chain.address, settings.name, settings.hosts, settings.origin)
+
+    def _current_head(self) -> Head:
+        """Return the log's head on the chain, registering the log if it is new there."""
+        commitment = self._chain.head(self._origin)
+        if commitment == _UNSET:
+            self._register_log()
+            commitment = self._chain.head(self._origin)
+        head = self._stored_head()
+        if head is None or head.commitment() != commitment:
+            head = self._recognise(commitment)
+        if head.size > self._log.size or self._log.root(head.size) != head.root:
+            raise PipelineError(
+                f"the log on disk ({self._log.size} entries) is not the one whose {head.size} "
+                "entries are anchored: restore the log's folder from its newest backup"
+            )
+        return head
+
+    def _register_log(self) -> None:
+        if self._stored_head() is not None:
+            raise PipelineError("the chain has lost this log: is it another chain?")
+        call = register_log_call(self._origin, self._log_key_id)
+        self._sender.send([Wish("log", 0, call)])
+
+    def _stored_head(self) -> Head | None:
+        query = select(anchors).where(anchors.c.block.is_not(None))
+        with self._store.read() as connection:
+            row = connection.execute(query.order_by(anchors.c.size.desc())).mappings().first()
+        return read_head(row) if row else None
+
+    def _recognise(self, commitment: bytes) -> Head:
+        """Find the preimage of a head that the database does not have; it was lost after sending."""
+        head = self._chain.last_head(self._origin)
+        if head is None or head.commitment() != commitment:
+            raise PipelineError("the log's head on the chain is not known: has it been retired?")
+        if (head.owner, head.log_key_id) != (self._chain.address, self._log_key_id):
+            raise PipelineError("the log on the chain is of another owner or another key")
+        if head.size > self._log.size or self._log.root(head.size) != head.root:
+            raise PipelineError(
+                f"{head.size} entries are anchored that are not in the log on disk: restore the "
+                "log's folder from its newest backup"
+            )
+        with self._store.write() as connection:
+            _store_head(connection, head, "mined" if head.size else "registered", None)
+        return head
+
+    # Issuer keys
+
+    def _register_issuers(self) -> None:
+        """Register every key asked for; also one given up before, if it may have signed."""
+        with self._store.read() as connection:
+            wanted = in_state(connection, "pending") + in_state(connection, "revoking")
+        new = [one for one in wanted if not one.registered and not self._is_recognised(one)]
+        for at in range(0, len(new), MAX_ISSUERS):
+            self._sender.send([_registration(one) for one in new[at : at + MAX_ISSUERS]])
+
+    def _is_recognised(self, issuer: Issuer) -> bool:
+        """Whether the chain has the key already; what it says is stored then."""
+        if self._chain.issuer(issuer.key_id) == _UNSET:
+            return False
+        state = self._chain.last_issuer(issuer.key_id)
+        with self._store.write() as connection:
+            if state is None or state != issuer_state(issuer, state.registered):
+                _set_issuer(connection, issuer.id, state="refused")
+                self._say(f"khóa đã có đăng ký khác · key registered otherwise: {issuer.name}")
+            else:
+                _issuer_registered(connection, issuer.id, state.registered)
+        return True
+
+    def _revoke_issuers(self) -> None:
+        """Revoke keys that were given up, once everything they signed is anchored and captured."""
+        with self._store.read() as connection:
+            captured = _last_size(connection, "anchored")
+            given_up = [
+                one
+                for one in in_state(connection, "revoking")
+                if one.registered and not _has_open_batches(connection, one, captured)
+            ]
+        for issuer in given_up:
+            state = issuer_state(issuer, issuer.registered)
+            if self._chain.issuer(issuer.key_id) == state.commitment():
+                call = revoke_issuer_call(issuer.key_id, state)
+                self._sender.send([Wish("revoke", issuer.id, call)])
+            else:
+                self._recognise_revocation(issuer)
+
+    def _recognise_revocation(self, issuer: Issuer) -> None:
+        told = self._chain.last_issuer(issuer.key_id)
+        if told is None or not told.revoked:
+            raise ChainAnswerError(f"the chain holds something unknown for {issuer.name}")
+        with self._store.write() as connection:
+            _issuer_revoked(connection, issuer.id, told.revoked)
+
+    # Checkpoints
+
+    def _anchor(self, head: Head) -> None:
+        """Anchor the log's newest checkpoint over `head`."""
+        checkpoint, note = self._log.checkpoint(), self._log.signed_checkpoint()
+        path = self._log.consistency_path(head.size, checkpoint.size)
+        call = anchor_call(self._origin, head, checkpoint.size, checkpoint.root, path)
+        following = Head(
+            head.owner, head.log_key_id, checkpoint.size, checkpoint.root, head.aux, block=0
+        )
+        self._last_anchor = time.monotonic()
+        self._sender.send(
+            [Wish("anchor", checkpoint.size, call)],
+            beside=lambda connection: _store_head(connection, following, "prepared", note),
+        )
+
+    def _capture(self, trust: TrustedChain) -> list[Anchored]:
+        """Capture what is anchored and not captured, oldest first; return it."""
+        with self._store.read() as connection:
+            query = select(anchors).where(anchors.c.state == "mined").order_by(anchors.c.size)
+            heads = [read_head(row) for row in connection.execute(query).mappings()]
+        found = [self._capture_one(trust, head, head is heads[-1]) for head in heads]
+        return [one for one in found if one is not None]
+
+    def _capture_one(self, trust: TrustedChain, head: Head, is_newest: bool) -> Anchored | None:
+        with self._store.read() as connection:
+            known = _issuers_between(connection, _last_size(connection, "anchored"), head.size)
+        self._keep_checkpoint(head)
+        try:
+            when = self._capturer.capture(trust, head, known, head.block)
+        except ChainRefused:
+            # The node no longer has that block's state. The newest head is in every later one too.
+            if not is_newest:
+                self._set_anchor(head.size, state="missed")
+                return None
+            when = self._capturer.capture(trust, head, known, self._chain.newest())
+        return Anchored(head.size, head.root, head.block, when)
+
+    def _keep_checkpoint(self, head: Head) -> None:
+        """Make sure that the signed checkpoint is there, also for a head that was recognised."""
+        with self._store.read() as connection:
+            query = select(anchors.c.checkpoint).where(anchors.c.size == head.size)
+            if connection.execute(query).scalar_one() is not None:
+                return
+        # Signing is deterministic: these are the bytes that were published when it was anchored.
+        note = Checkpoint(self._log.origin, head.size, head.root).sign(self._signer)
+        self._set_anchor(head.size, checkpoint=note)
+
+    def _set_anchor(self, size: int, **values: Any) -> None:
+        with self._store.write() as connection:
+            connection.execute(update(anchors).where(anchors.c.size == size).values(values))
+
+    def _log_registered(self, connection: Connection, _subject: int, block: int) -> None:
+        owner, key_id = self._chain.address, self._log_key_id
+        first = Head(owner, key_id, 0, contracts.EMPTY_ROOT, _NO_AUX, block)
+        _store_head(connection, first, "registered", None)
+
+
+def read_head(row: RowMapping) -> Head:
+    """The head preimage of a row of the table `anchors`."""
+    return Head(
+        bytes(row["owner"]),
+        bytes(row["log_key_id"]),
+        row["size"],
+        bytes(row["root"]),
+        bytes(row["aux"]),
+        row["block"],
+    )
+
+
+def issuer_state(issuer: Issuer, registered: int) -> IssuerState:
+    """What IssuerRegistry holds of an unrevoked key that was registered in block `registered`."""
+    custody = contracts.CUSTODY[issuer.custody]
+    return IssuerState(custody, registered, 0, issuer.registration_leaf)
+
+
+def _registration(issuer: Issuer) -> Wish:
+    custody = contracts.CUSTODY[issuer.custody]
+    call = register_issuer_call(issuer.key_id, custody, issuer.registration_leaf)
+    return Wish("issuer", issuer.id, call)
+
+
+def _trusted_contract(name: str) -> TrustedContract:
+    return TrustedContract(contracts.ADDRESSES[name], contracts.code_hash(name))
+
+
+def _store_head(connection: Connection, head: Head, state: str, checkpoint: bytes | None) -> None:
+    """Store an anchor; one that was prepared before is taken up again, with the same root."""
+    values = {
+        "state": state,
+        "owner": head.owner,
+        "log_key_id": head.log_key_id,
+        "root": head.root,
+        "aux": head.aux,
+        "block": head.block or None,
+    }
+    known = connection.execute(select(anchors.c.root).where(anchors.c.size == head.size)).first()
+    if known is None:
+        values |= {"size": head.size, "checkpoint": checkpoint}
+        connection.execute(insert(anchors).values(values))
+    elif bytes(known[0]) != head.root:
+        raise PipelineError(f"two roots for a log of {head.size} entries")
+    else:
+        connection.execute(update(anchors).where(anchors.c.size == head.size).values(values))
+
+
+def _issuer_registered(connection: Connection, subject: int, block: int) -> None:
+    _set_issuer(connection, subject, registered=block)
+    if by_id(connection, subject).state == "pending":
+        _set_issuer(connection, subject, state="registered")
+
+
+def _issuer_revoked(connection: Connection, subject: int, block: int) -> None:
+    _set_issuer(connection, subject, state="revoked", revoked=block)
+
+
+def _checkpoint_mined(connection: Connection, subject: int, block: int) -> None:
+    query = update(anchors).where(anchors.c.size == subject, anchors.c.state == "prepared")
+    connection.execute(query.values(state="mined", block=block))
+
+
+def _set_issuer(connection: Connection, number: int, **values: Any) -> None:
+    connection.execute(update(issuers).where(issuers.c.id == number).values(values))
+
+
+def _last_size(connection: Connection, *states: str) -> int:
+    """The size of the newest anchor, of those in some states if given; 0 if none."""
+    query = select(func.max(anchors.c.size)).where(anchors.c.block.is_not(None))
+    if states:
+        query = query.where(anchors.c.state.in_(states))
+    return connection.execute(query).scalar_one() or 0
+
+
+def _uncaptured(connection: Connection) -> bool:
+    query = select(anchors.c.size).where(anchors.c.state == "mined").limit(1)
+    return connection.execute(query).first() is not None
+
+
+def _has_open_batches(connection: Connection, issuer: Issuer, captured: int) -> bool:
+    still_open = batches.c.log_index.is_(None) | (batches.c.log_index >= captured)
+    query = select(batches.c.id).where(batches.c.issuer_id == issuer.id, still_open).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def _issuers_between(connection: Connection, start: int, end: int) -> Sequence[KnownIssuer]:
+    """The registered keys that signed log entries from `start` to `end`."""
+    query = (
+        select(batches.c.issuer_id)
+        .where(batches.c.log_index >= start, batches.c.log_index < end)
+        .distinct()
+    )
+    found = [by_id(connection, row[0]) for row in connection.execute(query.order_by("issuer_id"))]
+    return [
+        KnownIssuer(one.id, one.key_id, issuer_state(one, one.registered))
+        for one in found
+        if one.registered
+    ]

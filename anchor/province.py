@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one door through which the API and the command line reach a province's anchor.
+
+Everything here reads and writes the database and reads the log; nothing here talks to a chain or
+needs a running node. Only the anchor process (`anchor.run`) writes the log and sends transactions,
+so any number of processes may hold a `Province` open.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from anchor import keys
+from anchor.accept import Accepted, Acceptor, BatchRefused
+from anchor.assemble import Assembler, NotAnchored
+from anchor.errors import AnchorError
+from anchor.evidence import EvidenceTooLarge
+from anchor.issuers import Custody, Issuer, IssuerRefused, Issuers, IssuerState
+from anchor.note import Signer
+from anchor.record import Record
+from anchor.settings import Settings, write
+from anchor.store import Store, StoredBatch, UnknownBatch
+from node.light import keccak256
+
+__all__ = [
+    "Accepted",
+    "BatchRefused",
+    "BatchStatus",
+    "Custody",
+    "EvidenceTooLarge",
+    "Issuer",
+    "IssuerRefused",
+    "IssuerState",
+    "NoTrust",
+    "NotAnchored",
+    "Province",
+    "State",
+    "StoredBatch",
+    "UnknownBatch",
+    "found",
+    "member_address",
+    "read_trust",
+]
+
+State = Literal["accepted", "logged", "anchored"]
+
+
+class NoTrust(AnchorError):  # noqa: N818 - a verdict, said as one
+    """There is no trust file yet: the anchor process makes it as soon as it reaches the node."""
+
+
+@dataclass(frozen=True)
+class BatchStatus:
+    """Where a batch stands. Times are POSIX seconds; what has not happened yet is None.
+
+    `checkpoint_size` is the size of the first anchored checkpoint that covers the batch,
+    `evm_block` the EVM block in which it was anchored, `anchored_at` the consensus time of the
+    header that carries it: the batch existed no later than that.
+    """
+
+    batch: str
+    state: State
+    issuer: str
+    organisation: str
+    seq: int
+    size: int
+    accepted_at: int
+    log_index: int | None = None
+    logged_at: int | None = None
+    checkpoint_size: int | None = None
+    evm_block: int | None = None
+    anchored_at: int | None = None
+
+
+def found(settings: Settings) -> bytes:
+    """Make the data folder of `settings` with fresh keys; return the member's 20-byte address.
+
+    Raises SettingsError if there is a data folder already or a value is wrong.
+    """
+    (settings.data / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)
+    keys.create_private_key(settings.log_key)
+    secret = keys.create_member_key(settings.member_key)
+    write(settings)
+    return member_address(secret)
+
+
+def member_address(secret: bytes) -> bytes:
+    """The 20-byte EVM address of a member's secp256k1 key (Yellow Paper, appendix F)."""
+    key = ec.derive_private_key(int.from_bytes(secret, "big"), ec.SECP256K1())
+    point = key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    return keccak256(point[1:])[12:]
+
+
+class Province:
+    """A province's registry of issuers, its batches and their evidence. Safe for threads."""
+
+    def __init__(self, settings: Settings, store: Store, signer: Signer) -> None:
+        self.settings = settings
+        self.store = store
+        self._issuers = Issuers(store, settings.origin, (signer.public_key,))
+        self._acceptor = Acceptor(settings, store, signer)
+        self._assembler = Assembler(settings, store, signer.public_key)
+
+    @classmethod
+    def open(cls, settings: Settings) -> Province:
+        """Open the province of `settings`; its tables are made if they are missing."""
+        signer = Signer(settings.origin, keys.load_private_key(settings.log_key))
+        return cls(settings, Store.open(settings.database_url), signer)
+
+    def close(self) -> None:
+        """Let go of the database and the log."""
+        self._assembler.close()
+        self.store.close()
+
+    def add_issuer(
+        self,
+        organisation: str,
+        key_request: bytes,
+        custody: Custody,
+        prefixes: Sequence[str],
+        name: str,
+    ) -> Issuer:
+        """Add an issuer key in state "pending"; the anchor process puts it on the chain.
+
+        `organisation` is the API's id of the account; `key_request` the signed key request, which
+        proves possession of the key; `prefixes` the code paths the issuer owns; `name` the
+        organisation's name as verifiers show it. The same request again answers as before.
+        Raises IssuerRefused.
+        """
+        return self._issuers.add(organisation, key_request, custody, prefixes, name)
+
+    def issuer(self, name: str) -> Issuer | None:
+        """The newest key of the issuer `<origin>/<issuer id>`, or None."""
+        return self._issuers.newest(name)
+
+    def issuers(self, organisation: str | None = None) -> list[Issuer]:
+        """All issuer keys of an organisation (of all if None), oldest first."""
+        return self._issuers.of(organisation)
+
+    def revoke_issuer(self, name: str, key_id: bytes) -> Issuer:
+        """Refuse new batches of a key at once; it is revoked on the chain after the last anchor.
+
+        Raises IssuerRefused if there is no such key. A key already revoked stays so.
+        """
+        return self._issuers.revoke(name, key_id)
+
+    def accept(self, body: bytes, organisation: str, now: int | None = None) -> Accepted:
+        """Check a signed batch, store it durably and answer with a signed receipt.
+
+        `body` is the wire form of anchor.batch; `now` POSIX seconds (the clock's by default).
+        When this returns, the batch is on disk. The same note again gets the same answer with
+        `duplicate` set. Raises BatchRefused.
+        """
+        return self._acceptor.accept(body, organisation, int(time.time()) if now is None else now)
+
+    def status(self, batch: str) -> BatchStatus:
+        """Where the batch stands; UnknownBatch if there is none."""
+        row = self.store.batch(batch)
+        anchor = None if row.log_index is None else self.store.first_anchor_over(row.log_index)
+        state: State = "anchored" if anchor else "accepted" if row.logged_at is None else "logged"
+        return BatchStatus(
+            batch=row.batch,
+            state=state,
+            issuer=row.issuer,
+            organisation=row.organisation,
+            seq=row.seq,
+            size=row.size,
+            accepted_at=row.accepted_at,
+            log_index=row.log_index,
+            logged_at=row.logged_at,
+            checkpoint_size=anchor.size if anchor else None,
+            evm_block=anchor.block if anchor else None,
+            anchored_at=anchor.anchored_at if anchor else None,
+        )
+
+    def receipt(self, batch: str) -> bytes:
+        """The receipt given for the batch; UnknownBatch if there is none."""
+        return self.store.receipt(batch)
+
+    def presentations(self, batch: str) -> list[Record]:
+        """All records of the batch with every stored disclosure; UnknownBatch if there is none."""
+        return self.store.records(batch)
+
+    def presentation(self, batch: str, index: int) -> Record:
+        """One record of the batch; UnknownBatch if there is no such batch or index."""
+        return self.store.record(batch, index)
+
+    def batches_after(self, row: int, limit: int) -> list[StoredBatch]:
+        """Up to `limit` batches with a row number above `row`, in order of acceptance.
+
+        Row numbers have no gaps and become visible in order, so an index may go on from the last
+        one it has seen (0 to begin).
+        """
+        return self.store.batches_after(row, limit)
+
+    def evidence(
+        self,
+        refs: Sequence[tuple[str, int]],
+        hide: Callable[[str, str], bool] | None = None,
+    ) -> bytes:
+        """One evidence file for the records `refs`, each (batch id, index in the batch).
+
+        `hide(issuer name, field name)` says which disclosures to leave out. Made from what is
+        stored: no node needed. Raises UnknownBatch, NotAnchored, EvidenceTooLarge.
+        """
+        return self._assembler.evidence(refs, hide or _show_all)
+
+    def trust(self) -> bytes:
+        """The trust file's exact bytes; NoTrust while the anchor process has not made it."""
+        return read_trust(self.settings.trust_path)
+
+    def ready(self) -> bool:
+        """Whether the database answers."""
+        return self.store.ready()
+
+
+def read_trust(path: Path) -> bytes:
+    """The bytes of the trust file at `path`; NoTrust if it is not there."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise NoTrust(
+            "chưa có tệp tin cậy, hãy khởi động nút và tiến trình neo · there is no trust file "
+            "yet, start the node and the anchor process"
+        ) from None
+
+
+def _show_all(_issuer: str, _field: str) -> bool:
+    return False

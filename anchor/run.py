@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The anchor process: the sole writer of the log and the sole user of the member's key.
+
+It moves accepted batches into the log whether or not the chain answers, and anchors as soon as it
+does. It stops at SIGTERM or SIGINT between two durable steps; a crash at any other point costs
+nothing either.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from types import FrameType
+from typing import Final
+
+from anchor.chain import Chain, ChainError
+from anchor.keys import load_member_key, load_private_key
+from anchor.note import Signer
+from anchor.pipeline import Anchored, Pipeline
+from anchor.settings import Settings, load
+from anchor.store import Store
+from anchor.tiles import Log
+
+IDLE_SECONDS: Final = 0.1
+FIRST_RETRY_SECONDS: Final = 0.5
+LAST_RETRY_SECONDS: Final = 30.0
+
+
+class Stopped(BaseException):
+    """The process was asked to stop while it waited; everything stored stays as it is."""
+
+
+def run(data: Path) -> None:
+    """Run the anchor process of the data folder `data` until SIGTERM or SIGINT.
+
+    Raises AnchorError if it can't begin, or if log, database and chain contradict each other.
+    """
+    stop = Event()
+    with _stopped_by_signals(stop):
+        serve(load(data), stop, _print)
+
+
+def serve(settings: Settings, stop: Event, say: Callable[[str], None]) -> None:
+    """Do the anchor process's work until `stop` is set; `say` gets a sentence for a person."""
+    signer = Signer(settings.origin, load_private_key(settings.log_key))
+    secret = load_member_key(settings.member_key)
+    # The log's lock is what makes this process the only one.
+    with Log(settings.log_path, settings.origin, signer) as log:
+        store = Store.open(settings.database_url)
+        chain = Chain(settings.rpc_url, secret)
+
+        def wait(seconds: float) -> None:
+            if stop.wait(seconds):
+                raise Stopped
+
+        try:
+            pipeline = Pipeline(settings, store, log, chain, signer, say, wait)
+            pipeline.reconcile()
+            _Loop(pipeline, stop, say).run()
+        except Stopped:
+            pass
+        finally:
+            chain.close()
+            store.close()
+
+
+class _Loop:
+    """Logs whenever something is accepted; anchors when due; backs off while the chain is away."""
+
+    def __init__(self, pipeline: Pipeline, stop: Event, say: Callable[[str], None]) -> None:
+        self._pipeline = pipeline
+        self._stop = stop
+        self._say = say
+        self._pause = FIRST_RETRY_SECONDS
+        self._retry_at = 0.0
+        self._trouble = ""
+
+    def run(self) -> None:
+        while not self._stop.is_set():
+            logged = self._pipeline.log_batches()
+            if time.monotonic() >= self._retry_at and self._pipeline.is_due():
+                self._advance()
+            if not logged:
+                self._stop.wait(IDLE_SECONDS)
+
+    def _advance(self) -> None:
+        try:
+            done = self._pipeline.advance()
+        except ChainError as error:
+            self._back_off(str(error))
+            return
+        if self._trouble:
+            self._say("chuỗi đã trả lời lại · the chain answers again")
+        self._trouble, self._pause, self._retry_at = "", FIRST_RETRY_SECONDS, 0.0
+        for one in done:
+            self._say(_line(one))
+
+    def _back_off(self, trouble: str) -> None:
+        # The same trouble is said once, however often it is met.
+        if trouble != self._trouble:
+            self._say(f"chưa neo được, sẽ thử lại · not anchoring, will try again: {trouble}")
+        self._trouble = trouble
+        self._retry_at = time.monotonic() + self._pause
+        self._pause = min(2 * self._pause, LAST_RETRY_SECONDS)
+
+
+def _line(one: Anchored) -> str:
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(one.time))
+    return (
+        f"đã neo · anchored: {one.size} lô · batches, root {one.root.hex()[:16]}…, "
+        f"EVM block {one.block}, {when}"
+    )
+
+
+def _print(sentence: str) -> None:
+    sys.stdout.write(sentence + "\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def _stopped_by_signals(stop: Event) -> Iterator[None]:
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    kinds = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(kind, ask) for kind in kinds]
+    try:
+        yield
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""accepted → logged: gives each accepted batch its place in the log, once, in order of acceptance.
+
+First the places are stored, then the log is written (entries, tiles, checkpoint), then the batches
+are marked. A crash between any two of these is mended at the next start, when the log on disk is
+compared with the database: what is in the log keeps its place, what is not goes in where it was
+to go, so that no checkpoint ever published is contradicted.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from sqlalchemy import Connection, func, select, update
+
+from anchor.batch import note_hash
+from anchor.errors import AnchorError
+from anchor.note import split_note
+from anchor.store import Store, anchors, batches
+from anchor.tiles import Log
+
+# Entries that are appended, or compared, at once.
+CHUNK: Final = 1_000
+
+
+class PipelineError(AnchorError):
+    """Log, database and chain contradict each other: a person has to look, nothing was done."""
+
+
+class Sequencing:
+    """Moves batches from the database into the log, which is open for writing."""
+
+    def __init__(self, store: Store, log: Log) -> None:
+        self._store = store
+        self._log = log
+
+    def reconcile(self) -> None:
+        """Bring the database into line with the log on disk; once, before the first `step`.
+
+        Raises PipelineError if the log has an entry that the database has never accepted, or the
+        database a place that the log can't have.
+        """
+        for start in range(self._trusted_size(), self._log.size, CHUNK):
+            self._reconcile(start, min(start + CHUNK, self._log.size))
+        self._take_back()
+
+    def step(self) -> int:
+        """Log up to CHUNK accepted batches; return how many."""
+        if not self._is_waiting():
+            return 0
+        with self._store.write() as connection:
+            _assign(connection, self._log.size)
+            entries = _places(connection, batches.c.logged_at.is_(None))[:CHUNK]
+        self._check_gapless([place for place, _ in entries])
+        self._log.append([note for _, note in entries])
+        self._mark()
+        return len(entries)
+
+    def _is_waiting(self) -> bool:
+        with self._store.read() as connection:
+            query = select(batches.c.id).where(batches.c.logged_at.is_(None)).limit(1)
+            return connection.execute(query).first() is not None
+
+    def _mark(self) -> None:
+        logged = (batches.c.log_index < self._log.size, batches.c.logged_at.is_(None))
+        with self._store.write() as connection:
+            connection.execute(update(batches).where(*logged).values(logged_at=int(time.time())))
+
+    def _check_gapless(self, places: list[int]) -> None:
+        if places != list(range(self._log.size, self._log.size + len(places))):
+            raise PipelineError(
+                f"the database has places {places[:3]} for a log of {self._log.size} entries: "
+                "restore the log's folder from its backup"
+            )
+
+    def _trusted_size(self) -> int:
+        """Up to where entries need no comparison: an anchored root is over them."""
+        query = (
+            select(anchors.c.size, anchors.c.root)
+            .where(anchors.c.block.is_not(None), anchors.c.size <= self._log.size)
+            .order_by(anchors.c.size.desc())
+            .limit(1)
+        )
+        with self._store.read() as connection:
+            row = connection.execute(query).first()
+        return row[0] if row and self._log.root(row[0]) == bytes(row[1]) else 0
+
+    def _reconcile(self, start: int, end: int) -> None:
+        entries = self._log.entries(start, end)
+        inside = (batches.c.log_index >= start, batches.c.log_index < end)
+        with self._store.read() as connection:
+            stored = dict(_places(connection, *inside))
+        if [stored.get(start + at) for at in range(len(entries))] != entries:
+            with self._store.write() as connection:
+                _put_right(connection, start, entries)
+        self._mark()
+
+    def _take_back(self) -> None:
+        """Log once more what the database has as logged and the disk has lost.
+
+        The same entries in the same places give the same roots as were published over them.
+        """
+        beyond = batches.c.log_index >= self._log.size
+        with self._store.write() as connection:
+            lost = [place for place, _ in _places(connection, beyond)]
+            self._check_gapless(lost)
+            connection.execute(update(batches).where(beyond).values(logged_at=None))
+
+
+def _places(connection: Connection, *conditions: Any) -> list[tuple[int, bytes]]:
+    """Return (log index, note) of the batches that have a place, in its order."""
+    query = (
+        select(batches.c.log_index, batches.c.note)
+        .where(batches.c.log_index.is_not(None), *conditions)
+        .order_by(batches.c.log_index)
+    )
+    return [(place, bytes(note)) for place, note in connection.execute(query)]
+
+
+def _assign(connection: Connection, size: int) -> None:
+    """Give the next places to batches that have none, in order of acceptance."""
+    top = connection.execute(select(func.max(batches.c.log_index))).scalar_one()
+    place = size if top is None else max(top + 1, size)
+    query = (
+        select(batches.c.id)
+        .where(batches.c.logged_at.is_(None), batches.c.log_index.is_(None))
+        .order_by(batches.c.id)
+        .limit(CHUNK)
+    )
+    for at, (number,) in enumerate(connection.execute(query).all()):
+        where = batches.c.id == number
+        connection.execute(update(batches).where(where).values(log_index=place + at))
+
+
+def _put_right(connection: Connection, start: int, entries: list[bytes]) -> None:
+    """Give batches the places that their notes have in the log."""
+    found: list[int] = []
+    for at, entry in enumerate(entries):
+        digest = note_hash(split_note(entry)[0])
+        query = select(batches.c.id).where(batches.c.note_hash == digest)
+        row = connection.execute(query).first()
+        if row is None:
+            raise PipelineError(
+                f"entry {start + at} of the log is in no batch of the database: restore the "
+                "database from its newest backup"
+            )
+        found.append(row[0])
+    taken = (batches.c.log_index >= start) | batches.c.id.in_(found)
+    connection.execute(update(batches).where(taken).values(log_index=None, logged_at=None))
+    now = int(time.time())
+    for at, number in enumerate(found):
+        values = {"log_index": start + at, "logged_at": now}
+        connection.execute(update(batches).where(batches.c.id == number).values(values))
