@@ -42,6 +42,9 @@ _MAX_DIGITS = 17
 
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
+_BRACKET = re.compile(r"[\[\]{}]")
+# A string, or what begins like one and never ends: it matches at every quote, in one pass.
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*\\?(?:"|\Z)', re.DOTALL)
 # Every noncharacter is beyond this range, and one range is searched for quicker than 34.
 _HIGH = re.compile("[^\x00-\ufdcf]")
 _NONCHARACTER = re.compile(
@@ -73,17 +76,16 @@ def parse(data: bytes, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> Any:
 
 def parse_text(text: str, max_depth: int = MAX_DEPTH) -> Any:
     """Return the value of one I-JSON text that is bounded and decoded already; as `parse` otherwise."""
+    _check_depth(text, max_depth)
     try:
         value, end = _DECODER.raw_decode(text)
         if end != len(text):
             value = _DECODER.decode(text)
     except json.JSONDecodeError:
         value = _decode_spaced(text)
-    except RecursionError as error:
-        raise IJsonError(f"deeper than {max_depth} levels") from error
-    # The walk over the value costs more than the parser; it is needed only where these signs are.
-    if text.count("[") + text.count("{") > max_depth or "\\u" in text:
-        _check_values(value, max_depth)
+    # The walk over the value costs more than the parser; it is needed only where escapes are.
+    if "\\u" in text:
+        _check_escapes(value)
     if not text.isascii() and _HIGH.search(text) and (found := _NONCHARACTER.search(text)):
         raise IJsonError(f"noncharacter U+{ord(found[0]):04X} at {found.start()}")
     return value
@@ -102,6 +104,8 @@ def parse_many(texts: Sequence[bytes]) -> list[Any]:
         raise IJsonError("not UTF-8") from error
     values: list[Any] = []
     at = 0
+    if not _is_plain(joined, texts):
+        return [parse(text, max_bytes=len(text)) for text in texts]
     try:
         for _ in texts:
             value, at = _DECODER.raw_decode(joined, at)
@@ -109,9 +113,9 @@ def parse_many(texts: Sequence[bytes]) -> list[Any]:
                 break
             values.append(value)
             at += 1
-    except (json.JSONDecodeError, RecursionError):
+    except json.JSONDecodeError:
         values.clear()
-    if at != len(joined) or len(values) != len(texts) or not _is_plain(joined, texts):
+    if at != len(joined) or len(values) != len(texts):
         return [parse(text, max_bytes=len(text)) for text in texts]
     return values
 
@@ -217,29 +221,33 @@ def _decode_spaced(text: str) -> Any:
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise IJsonError(f"not JSON at character {error.pos}: {error.msg}") from error
-    except RecursionError as error:
-        raise IJsonError("too deep to be read") from error
 
 
-def _check_values(value: Any, max_depth: int) -> None:
-    level, depth = [value], 0
-    while level:
-        below: list[Any] = []
-        deepens = False
-        for item in level:
-            if isinstance(item, str):
-                _check_characters(item)
-            elif isinstance(item, dict):
-                deepens = True
-                below += item.keys()
-                below += item.values()
-            elif isinstance(item, list):
-                deepens = True
-                below += item
-        depth += deepens
+def _check_depth(text: str, max_depth: int) -> None:
+    """Refuse depth before the parser meets it: how deep Python's goes is a setting of the process.
+
+    Libraries raise that setting (py_ecc to 100,000), and then nested arrays end the process.
+    """
+    if text.count("[") + text.count("{") <= max_depth:
+        return
+    depth = 0
+    for bracket in _BRACKET.findall(_STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
         if depth > max_depth:
             raise IJsonError(f"deeper than {max_depth} levels")
-        level = below
+
+
+def _check_escapes(value: Any) -> None:
+    """Look at every string of a value of bounded depth for what only an escape can write."""
+    if isinstance(value, str):
+        _check_characters(value)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            _check_characters(name)
+            _check_escapes(item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_escapes(item)
 
 
 def _check_characters(text: str) -> None:

@@ -2,6 +2,7 @@
 """JSON and base64 have one reading each, or none."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -170,3 +171,24 @@ def test_another_length_is_refused() -> None:
         ijson.parse_b64("QUE=", 3)
     with pytest.raises(Base64Error):
         ijson.parse_b64url("QUE", 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 500_000, '{"a":' * 200_000, '["' + "\\\\" * 300_000, '["' + '\\"' * 300_000]
+)
+def test_nesting_is_bounded_whatever_the_process_allows(text: str) -> None:
+    """py_ecc raises Python's recursion limit so far that the parser would end the process."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)
+    try:
+        with pytest.raises(IJsonError):
+            ijson.parse(text.encode(), max_bytes=2**20)
+        with pytest.raises(IJsonError):
+            ijson.parse_many([text.encode()])
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def test_brackets_in_strings_are_not_nesting() -> None:
+    text = '["' + "[{" * 20 + '\\"' + "[{" * 20 + '"]'
+    assert ijson.parse(text.encode(), max_bytes=1000) == ["[{" * 20 + '"' + "[{" * 20]
