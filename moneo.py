@@ -383,6 +383,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AnchorError as error:
         errors.print(str(error), style="red", markup=False, soft_wrap=True)
         return COULD_NOT_TELL
+    except OSError as error:
+        # A disk, a permission, a missing file: its name and the system's own word for it.
+        errors.print(
+            f"{error.filename or 'moneo'}: {error.strerror or error}", style="red", markup=False
+        )
+        return COULD_NOT_TELL
     except ImportError as error:
         if error.name is None or error.name.partition(".")[0] in (
             "node",

@@ -26,7 +26,7 @@ from anchor.evidence import MAX_EVIDENCE_BYTES
 from anchor.importer import DiaryError, read_diary
 from anchor.keys import create_private_key, request
 from anchor.note import Signer
-from anchor.trust import MAX_TRUST_BYTES, TrustError, fingerprint, parse_trust, replaces
+from anchor.trust import MAX_TRUST_BYTES, Member, TrustError, fingerprint, parse_trust, replaces
 from anchor.verdict import Verdict
 from anchor.verify import verify as verify_evidence
 from anchor.words import language, pick
@@ -35,6 +35,7 @@ PROVEN, NOT_PROVEN, COULD_NOT_TELL = 0, 1, 2
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 TIMEOUT_SECONDS = 60
 ATTEMPTS = 4
+MANY_FILES = 50
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -141,6 +142,7 @@ def key_new(
             )
         )
     path = outbox.key_path(outbox.home(), issuer)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         key = create_private_key(path)
     except FileExistsError:
@@ -303,6 +305,7 @@ def evidence_get(
             help="Mã truy cập (để thấy trường riêng) · Token (shows own private fields)",
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Tải một tệp bằng chứng để giữ và kiểm tra ngoại tuyến · Fetch an evidence file to keep and check offline."""
     base = source.rstrip("/")
@@ -318,9 +321,12 @@ def evidence_get(
     name = path.strip("/").replace("/", "_").replace("%", "_")
     target = output or Path(f"{name}.evidence.json")
     target.write_bytes(data)
+    if as_json:
+        return print_json({"file": str(target), "bytes": len(data)})
     console.print(
         pick(f"Đã ghi {target} ({len(data)} byte).", f"Wrote {target} ({len(data)} bytes).")
     )
+    return None
 
 
 # trust
@@ -339,6 +345,7 @@ def trust_add(
         typer.Option("--fingerprint", help="Dấu vân tay phải khớp · It must have this fingerprint"),
     ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Không hỏi lại · Do not ask")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Ghim một tệp tin cậy sau khi so dấu vân tay · Pin a trust file after comparing its fingerprint."""
     data = call(source) if "://" in source else _read(Path(source), MAX_TRUST_BYTES)
@@ -355,6 +362,18 @@ def trust_add(
     path = trust_folder() / f"{trust.cometbft_chain_id}.json"
     # Names and hosts of members are signed by nobody: a person looks at those that are new.
     news = replaces(path.read_bytes(), data) if path.exists() else trust.members
+    if not as_json:
+        _show_trust(news, printed)
+    if not (expect or yes) and not typer.confirm(pick("Khớp?", "Is it the same?"), err=as_json):
+        fail(pick("Chưa ghim.", "Not pinned."), NOT_PROVEN)
+    outbox.write_durably(path, data, mode=0o644)
+    if as_json:
+        return print_json({"fingerprint": printed, "file": str(path)})
+    console.print(pick(f"Đã ghim: {path}", f"Pinned: {path}"), soft_wrap=True)
+    return None
+
+
+def _show_trust(news: Sequence[Member], printed: str) -> None:
     for member in news:
         hosts = ", ".join(member.hosts)
         said = pick("Thành viên mới hoặc đổi:", "New or changed member:")
@@ -366,10 +385,6 @@ def trust_add(
             "Compare it with the one on paper, or on another member's page.",
         )
     )
-    if not (expect or yes) and not typer.confirm(pick("Khớp?", "Is it the same?")):
-        fail(pick("Chưa ghim.", "Not pinned."), NOT_PROVEN)
-    outbox.write_durably(path, data, mode=0o644)
-    console.print(pick(f"Đã ghim: {path}", f"Pinned: {path}"), soft_wrap=True)
 
 
 def _hex(text: str) -> str:
@@ -420,9 +435,11 @@ def verify(
     """Kiểm tra bằng chứng ngoại tuyến: 0 đã chứng minh, 1 không, 2 không thể biết · Verify evidence offline."""
     files = [file for path in paths for file in _evidence_files(path)]
     pinned = _trusts(trust)
-    verdicts = [
-        (file, _verify_one(_read(file, MAX_EVIDENCE_BYTES), pinned, code)) for file in files
-    ]
+    with _progress(quiet=as_json or len(files) < MANY_FILES) as progress:
+        verdicts = [
+            (file, _verify_one(_read(file, MAX_EVIDENCE_BYTES), pinned, code))
+            for file in progress.track(files, description=pick("Kiểm tra", "Verifying"))
+        ]
     if as_json:
         print_json([{"file": str(file), **verdict.to_json()} for file, verdict in verdicts])
     elif len(verdicts) == 1:

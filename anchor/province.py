@@ -84,7 +84,9 @@ def found(settings: Settings) -> bytes:
 
     Raises SettingsError if there is a data folder already or a value is wrong.
     """
-    (settings.data / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)
+    # The database holds what is shown to nobody: the whole folder is its owner's alone.
+    for folder in (settings.data, settings.data / "keys"):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     keys.create_private_key(settings.log_key)
     secret = keys.create_member_key(settings.member_key)
     write(settings)

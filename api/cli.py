@@ -151,27 +151,35 @@ def org_revoke(
         bool, typer.Option("--key", help="Thu hồi khóa đang dùng · Revoke the key in use")
     ] = False,
     data: Data = Path("var"),
+    as_json: AsJson = False,
 ) -> None:
     """Thu hồi một mã truy cập hoặc khóa ký · Revoke a token, or the signing key (for ever)."""
     if bool(token) == key:
         fail(pick("Chọn --token MÃ hoặc --key", "Say either --token TOKEN or --key"))
     with opened(data) as (province, organisations):
         organisation = organisations.by_name(name)
-        if token:
-            if not organisations.revoke(token):
-                fail(pick("Không có mã truy cập này", "There is no such valid token"), NOT_PROVEN)
-            console.print(pick("Đã thu hồi mã truy cập.", "The token is revoked."))
-            return
-        issuer = province.issuer(organisation.issuer)
-        if issuer is None:
-            fail(pick("Tổ chức chưa có khóa", "The organisation has no key"), NOT_PROVEN)
-        province.revoke_issuer(issuer.name, issuer.key_id)
-        console.print(
-            pick(
-                "Từ giờ không nhận lô ký bằng khóa này; các lô đã nhận được neo xong rồi khóa bị thu hồi trên chuỗi.",
-                "Nothing signed by it is accepted any more; what was accepted is anchored, then the chain revokes it.",
-            )
+        if token and not organisations.revoke(token):
+            fail(pick("Không có mã truy cập này", "There is no such valid token"), NOT_PROVEN)
+        if key:
+            _revoke_key(province, organisation)
+    if as_json:
+        return print_json({"organisation": organisation.name, "revoked": "key" if key else "token"})
+    console.print(
+        pick(
+            "Từ giờ không nhận lô ký bằng khóa này; các lô đã nhận được neo xong rồi khóa bị thu hồi trên chuỗi.",
+            "Nothing signed by it is accepted any more; what was accepted is anchored, then the chain revokes it.",
         )
+        if key
+        else pick("Đã thu hồi mã truy cập.", "The token is revoked.")
+    )
+    return None
+
+
+def _revoke_key(province: "Province", organisation: "Organisation") -> None:
+    issuer = province.issuer(organisation.issuer)
+    if issuer is None:
+        fail(pick("Tổ chức chưa có khóa", "The organisation has no key"), NOT_PROVEN)
+    province.revoke_issuer(issuer.name, issuer.key_id)
 
 
 @app.command("list")

@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 MONEO = (sys.executable, str(ROOT / "moneo.py"))
@@ -123,7 +124,7 @@ class Running:
         self.stop()
 
 
-def json_of(text: str) -> object:
+def json_of(text: str) -> Any:
     """Return the JSON value that begins at the first brace or bracket of what a command printed."""
     start = min(i for i in (text.find("{"), text.find("[")) if i >= 0)
     return json.loads(text[start:])
