@@ -39,6 +39,8 @@ BACKOFF_SECONDS = (1, 2, 4, 8, 16, 30)
 HEALTHY_SECONDS = 60
 START_SECONDS = 60
 STOP_SECONDS = 20
+# Children end with us even when we are killed, so that the next start finds its ports and locks free.
+TIED = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
 DEMO_NAME = "Cà Mau (bản thử · demonstration)"
 
 app = typer.Typer(
@@ -82,7 +84,7 @@ class Supervisor:
         """Start the child of that name; its output goes on as ours, each line under its name."""
         child = next(c for c in self.children if c.name == name)
         child.process = subprocess.Popen(
-            child.command,
+            [*TIED, *child.command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

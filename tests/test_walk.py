@@ -18,6 +18,7 @@ from anchor.verify import verify
 from tests.support.province import (
     ROOT,
     Running,
+    answers,
     free_addresses,
     get,
     json_of,
@@ -214,6 +215,18 @@ def test_a_child_that_dies_is_said_and_started_again(walk: Walk) -> None:
         os.kill(int(children[2]), signal.SIGKILL)
         serving.wait_for("SIGKILL")
         wait_until("the API answers again", lambda: _ok(f"{walk.url}/healthz"))
+        assert serving.stop() == 0
+
+
+def test_killed_it_leaves_nothing_behind_and_starts_again(walk: Walk) -> None:
+    with Running("serve", "--data", walk.data) as serving:
+        serving.wait_for("Serving")
+        serving.stop(signal.SIGKILL)
+    wait_until(
+        "the children end", lambda: not answers(walk.url) and not answers(f"http://{walk.rpc}")
+    )
+    with Running("serve", "--data", walk.data) as serving:
+        serving.wait_for("Serving")
         assert serving.stop() == 0
 
 
