@@ -21,10 +21,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from anchor import outbox
+from anchor.durable import write_durably
 from anchor.errors import AnchorError
 from anchor.evidence import MAX_EVIDENCE_BYTES
 from anchor.importer import DiaryError, read_diary
-from anchor.keys import create_private_key, request
+from anchor.keys import KeyFileError, create_private_key, request
 from anchor.note import Signer
 from anchor.trust import MAX_TRUST_BYTES, Member, TrustError, fingerprint, parse_trust, replaces
 from anchor.verdict import Verdict
@@ -145,10 +146,10 @@ def key_new(
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         key = create_private_key(path)
-    except FileExistsError:
+    except KeyFileError:
         fail(pick(f"{path} đã có khóa", f"{path} holds a key already: it is kept"))
     wanted = path.with_suffix(".request")
-    outbox.write_durably(wanted, request(Signer(issuer, key)), mode=0o644)
+    write_durably(wanted, request(Signer(issuer, key)))
     if as_json:
         return print_json({"issuer": issuer, "key": str(path), "request": str(wanted)})
     console.print(
@@ -237,7 +238,7 @@ def _send(box: outbox.Outbox, stored: outbox.Stored, to: str, token: str) -> dic
     except RefusalError as error:
         fail(_refusal(box, stored, error), NOT_PROVEN)
     receipt = str(answer["receipt"]).encode()
-    outbox.write_durably(stored.receipt, receipt)
+    write_durably(stored.receipt, receipt, outbox.PRIVATE)
     return {"batch": answer["batch"], "seq": stored.seq, "before": False}
 
 
@@ -366,7 +367,7 @@ def trust_add(
         _show_trust(news, printed)
     if not (expect or yes) and not typer.confirm(pick("Khớp?", "Is it the same?"), err=as_json):
         fail(pick("Chưa ghim.", "Not pinned."), NOT_PROVEN)
-    outbox.write_durably(path, data, mode=0o644)
+    write_durably(path, data)
     if as_json:
         return print_json({"fingerprint": printed, "file": str(path)})
     console.print(pick(f"Đã ghim: {path}", f"Pinned: {path}"), soft_wrap=True)

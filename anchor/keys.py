@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from anchor import ijson
+from anchor.durable import sync_folder
 from anchor.errors import KeyFileError, NoteError
 from anchor.note import (
     Signer,
@@ -177,11 +178,7 @@ def _create(path: Path, data: bytes) -> None:
         os.fsync(file)
     finally:
         os.close(file)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def _load(path: Path) -> bytes:

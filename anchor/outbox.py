@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Literal
 
 from anchor import batch as batches
+from anchor.durable import write_durably
 from anchor.errors import AnchorError
 from anchor.importer import Entry
 from anchor.keys import load_private_key
@@ -31,6 +32,7 @@ from anchor.note import Signer
 from anchor.record import salt
 
 RECORDS_A_BATCH = 1_000
+PRIVATE = 0o600
 NAME = re.compile(r"(\d{10})-([0-9a-f]{16})-(\d+)of(\d+)\.batch")
 
 
@@ -62,22 +64,6 @@ class Stored:
 def home() -> Path:
     """Return the business's folder: MONEO_HOME, or .moneo in the home directory."""
     return Path(os.environ.get("MONEO_HOME") or Path.home() / ".moneo")
-
-
-def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Write a file so that after a crash it is there whole or not at all, readable by its owner only."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{path.name}.new")
-    with open(temporary, "wb", opener=lambda p, flags: os.open(p, flags, mode)) as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def key_path(base: Path, issuer: str) -> Path:
@@ -182,7 +168,7 @@ class Outbox:
             records, self.signer, log=self.log, seq=seq, prev=prev, time=int(time.time())
         )
         path = self.folder / f"{seq:010d}-{diary}-{part + 1}of{parts}.batch"
-        write_durably(path, body)
+        write_durably(path, body, PRIVATE)
         return Stored(path, seq, diary, part + 1, parts)
 
 

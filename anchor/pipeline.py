@@ -32,11 +32,12 @@ from anchor.chain import (
     revoke_issuer_call,
 )
 from anchor.checkpoint import Checkpoint
+from anchor.durable import write_durably
 from anchor.issuers import Issuer, by_id, in_state
 from anchor.note import Signer
 from anchor.sender import Kind, Outcome, Sender, Wish
 from anchor.sequencing import PipelineError, Sequencing
-from anchor.settings import Settings, write_durably
+from anchor.settings import Settings
 from anchor.store import Store, anchors, batches, get_meta, issuers, set_meta
 from anchor.tiles import Log
 from anchor.trust import CONTRACTS, Member, Trust, TrustedContract, encode_trust, parse_trust

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from anchor.durable import write_durably
 from anchor.errors import AnchorError
 
 VERSION = "1"
@@ -230,18 +230,3 @@ def _read(path: Path) -> bytes:
     if len(content) > MAX_SETTINGS_BYTES:
         raise SettingsError(f"{path} is longer than {MAX_SETTINGS_BYTES} bytes")
     return content
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Put a file in its place so that after a crash it is there whole or as it was before."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -29,6 +29,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from anchor.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
+from anchor.durable import sync_folder
 from anchor.errors import FormatError, LogCorruptError, LogError, LogLockedError
 from anchor.note import Signer, split_note
 from anchor.tree import TileTree
@@ -590,7 +591,7 @@ class _Disk:
     def sync_folders(self) -> None:
         """Make the names of all files written so far durable."""
         for folder in sorted(self._unsynced):
-            _sync_folder(folder)
+            sync_folder(folder)
         self._unsynced.clear()
 
     def remove(self, name: str) -> None:
@@ -664,7 +665,7 @@ def _split_bundle(data: bytes) -> list[bytes] | None:
 def _take_lock(path: Path) -> int:
     if not path.exists():
         path.mkdir(parents=True)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -672,11 +673,3 @@ def _take_lock(path: Path) -> int:
         os.close(lock)
         raise LogLockedError(f"{path.name}: another process is writing this log") from error
     return lock
-
-
-def _sync_folder(folder: Path) -> None:
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

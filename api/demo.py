@@ -13,6 +13,7 @@ from pathlib import Path
 import segno
 
 from anchor import cli, outbox
+from anchor.durable import write_durably
 from anchor.ijson import encode_b64url
 from anchor.keys import create_private_key, request
 from anchor.province import Province
@@ -53,9 +54,8 @@ def submit_once(settings: Settings, wait: Wait) -> None:
         member = _organisation(organisations)
         _register(province, member, base, wait)
         if not (base / "token").exists():
-            outbox.write_durably(
-                base / "token", organisations.new_token(member.issuer).secret.encode()
-            )
+            token = organisations.new_token(member.issuer).secret
+            write_durably(base / "token", token.encode(), outbox.PRIVATE)
         diary = base / DIARY
         diary.write_bytes(resources.files("api").joinpath("sample", DIARY).read_bytes())
         cli.batch_submit(
@@ -66,7 +66,7 @@ def submit_once(settings: Settings, wait: Wait) -> None:
             pick("Chờ neo lên chuỗi", "Waiting for the anchor on the chain"),
             lambda: all(province.status(b).state == "anchored" for b in sent),
         )
-        outbox.write_durably(base / "submitted", b"")
+        write_durably(base / "submitted", b"")
     finally:
         province.close()
 
@@ -86,7 +86,7 @@ def _register(province: Province, member: Organisation, base: Path, wait: Wait) 
         create_private_key(path)
     signer = outbox.Outbox(base, member.issuer).signer
     wanted: bytes = request(signer)
-    outbox.write_durably(path.with_suffix(".request"), wanted, mode=0o644)
+    write_durably(path.with_suffix(".request"), wanted)
     province.add_issuer(member.id, wanted, "holder", list(member.prefixes), member.name)
 
     def registered() -> bool:
