@@ -36,7 +36,7 @@ def tessera_fsck(log: Path, key: str) -> str:
     command = [tool("tessera-fsck", "scripts/tools (needs Go)"), "--ui=false", "--N=16"]
     command += [f"--storage_url=file://{log}", f"--public_key={file}"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     except subprocess.TimeoutExpired:
         return "timed out"
     return done.stdout + done.stderr
