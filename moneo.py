@@ -41,6 +41,7 @@ START_SECONDS = 60
 STOP_SECONDS = 20
 # Children end with us even when we are killed, so that the next start finds its ports and locks free.
 TIED = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
+DEMO_ORIGIN = "moneo.example/camau/2026"
 DEMO_NAME = "Cà Mau (bản thử · demonstration)"
 
 app = typer.Typer(
@@ -168,8 +169,8 @@ def _supervisor(settings: "Settings") -> Supervisor:
 @contextlib.contextmanager
 def _running(settings: "Settings") -> Iterator[Supervisor]:
     """Run a province's processes for the body of a `with`, whatever ends it."""
-    for address in (settings.rpc, settings.listen):
-        _check_port(address)
+    file = settings.data / "moneo.toml"
+    _check_ports((settings.rpc, settings.listen), f"trong {file}", f"in {file}")
     supervisor = _supervisor(settings)
 
     def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
@@ -232,19 +233,21 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _check_port(address: str) -> None:
-    host, _, port = address.rpartition(":")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, int(port)))
-        except OSError as error:
-            fail(
-                pick(
-                    f"Không mở được {address} ({error.strerror}): dừng chương trình đang dùng cổng này, hoặc chọn cổng khác bằng --api/--rpc HOST:PORT.",
-                    f"{address} cannot be opened ({error.strerror}): stop what uses that port, or choose another with --api/--rpc HOST:PORT.",
+def _check_ports(addresses: Sequence[str], vi: str, en: str) -> None:
+    """Refuse, before anything is begun, an address that somebody listens on; `vi`, `en` say where to choose."""
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, int(port)))
+            except OSError as error:
+                fail(
+                    pick(
+                        f"Không mở được {address} ({error.strerror}): dừng chương trình đang dùng cổng này, hoặc chọn cổng khác {vi}.",
+                        f"{address} cannot be opened ({error.strerror}): stop what uses that port, or choose another {en}.",
+                    )
                 )
-            )
 
 
 # Founding and serving
@@ -336,12 +339,7 @@ def demo(data: operator.Data = Path("var"), api: Api = "", rpc: Rpc = "") -> Non
 
     data = data.resolve()
     if not (data / "version").exists():
-        from anchor.settings import Settings
-
-        listen = api or "127.0.0.1:8080"
-        with console.status(pick("Lập tỉnh một nút…", "Founding a one-validator province…")):
-            _found(Settings(data, DEMO_NAME, "moneo.example/camau/2026", hosts=(listen,),
-                            rpc=rpc or "127.0.0.1:8545", listen=listen, public_url=f"http://{listen}"))  # fmt: skip
+        _found_demo(data, api or "127.0.0.1:8080", rpc or "127.0.0.1:8545")
     settings = _settings(data)
     for name, wanted, has in (("--api", api, settings.listen), ("--rpc", rpc, settings.rpc)):
         if wanted and wanted != has:
@@ -356,6 +354,18 @@ def demo(data: operator.Data = Path("var"), api: Api = "", rpc: Rpc = "") -> Non
         sample.submit_once(settings, wait=lambda what, ready: _await(supervisor, what, ready))
         sample.show(settings)
         supervisor.stopping.wait()
+
+
+def _found_demo(data: Path, listen: str, rpc: str) -> None:
+    from anchor.settings import Settings
+
+    _check_ports((rpc, listen), "bằng --api/--rpc HOST:PORT", "with --api/--rpc HOST:PORT")
+    url = f"http://{listen}"
+    settings = Settings(
+        data, DEMO_NAME, DEMO_ORIGIN, hosts=(listen,), rpc=rpc, listen=listen, public_url=url
+    )
+    with console.status(pick("Lập tỉnh một nút…", "Founding a one-validator province…")):
+        _found(settings)
 
 
 @app.command("run-anchor", hidden=True)

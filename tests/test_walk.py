@@ -241,7 +241,11 @@ def test_what_cannot_start_says_why_in_one_sentence(walk: Walk, tmp_path: Path) 
     with Running("serve", "--data", walk.data) as serving:
         serving.wait_for("Serving")
         said = moneo("serve", "--data", walk.data, home=tmp_path, status=2)
-        assert "choose another" in said
+        assert "choose another in" in said
+        new = ("demo", "--data", tmp_path / "new")
+        said = moneo(*new, "--rpc", walk.rpc, home=tmp_path, status=2)
+        assert "choose another with --api/--rpc" in said
+        assert not (tmp_path / "new").exists()
     (tmp_path / "something").write_text("mine")
     assert "no data folder of Moneo" in moneo("demo", "--data", tmp_path, home=tmp_path, status=2)
     other = tmp_path / "other"
