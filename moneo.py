@@ -241,11 +241,12 @@ def _check_ports(addresses: Sequence[str], vi: str, en: str) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, int(port)))
-            except OSError as error:
+            except (OSError, ValueError, OverflowError) as error:
+                why = error.strerror if isinstance(error, OSError) else "HOST:PORT?"
                 fail(
                     pick(
-                        f"Không mở được {address} ({error.strerror}): dừng chương trình đang dùng cổng này, hoặc chọn cổng khác {vi}.",
-                        f"{address} cannot be opened ({error.strerror}): stop what uses that port, or choose another {en}.",
+                        f"Không mở được {address} ({why}): dừng chương trình đang dùng cổng này, hoặc chọn cổng khác {vi}.",
+                        f"{address} cannot be opened ({why}): stop what uses that port, or choose another {en}.",
                     )
                 )
 
