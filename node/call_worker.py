@@ -16,6 +16,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import rlp
@@ -24,11 +25,12 @@ from eth.db.atomic import AtomicDB
 from eth.db.backends.base import BaseDB
 from eth.exceptions import Revert, VMError
 from eth.vm.forks.cancun.blocks import CancunBlockHeader
+from eth.vm.forks.cancun.transactions import CancunTransactionBuilder
 from eth.vm.spoof import SpoofTransaction
 from eth_typing import Address, Hash32
 
 from node.calls import CALL, DONE, HASH, NODE, READY, VALUE, Channel, ChannelClosed
-from node.vm import MAX_ANCESTOR_DEPTH, MoneoVM, build_state
+from node.vm import MAX_ANCESTOR_DEPTH, build_state
 
 # Below the node itself, so that a block comes first where there is one core for both.
 NICENESS: Final = 10
@@ -37,6 +39,10 @@ MAX_MEMORY: Final = 2 * 1024 * 1024 * 1024
 CACHE_BYTES: Final = 32 * 1024 * 1024
 # How much too high an estimate may be, as in other nodes: a search to the last unit costs more.
 _TOLERANCE_PERCENT: Final = 1.5
+# Each further run of a search for an access list needs a contract that looks at its gas.
+_MAX_ACCESS_RUNS: Final = 4
+# Constant on this chain, and warm for every transaction (EIP-3651).
+COINBASE: Final = bytes(20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +159,57 @@ def estimate(state: StateAPI, order: dict[str, Any]) -> dict[str, Any]:
     return {"gas": high}
 
 
-_MODES: Final = {"call": call, "estimate": estimate}
+def access_list(state: StateAPI, order: dict[str, Any]) -> dict[str, Any]:
+    """Find what a call touches: again with what was found, until nothing is new.
+
+    What is warm is cheaper, so that a call that looks at its gas may then touch more.
+    """
+    found: list[Any] = order["access_list"]
+    for _ in range(_MAX_ACCESS_RUNS):
+        accesses = Accesses()
+        accesses.watch(state)
+        outcome = run(state, {**order, "access_list": found}, order["gas"])
+        touched = accesses.beyond(order)
+        if touched == found:
+            break
+        found = touched
+    return {"accesses": found, "gas": outcome.used, "error": _reason(outcome)}
+
+
+class Accesses:
+    """Which addresses and slots a call makes warm (EIP-2929), also in parts that revert."""
+
+    def __init__(self) -> None:
+        self._touched: dict[bytes, set[int]] = {}
+
+    def watch(self, state: StateAPI) -> None:
+        """Write down from now on what becomes warm in this state."""
+        # Bound to the class: a state that is watched already is watched by the newest only.
+        warm_address = partial(type(state).mark_address_warm, state)
+        warm_slot = partial(type(state).mark_storage_warm, state)
+
+        def mark_address(address: Address) -> None:
+            self._touched.setdefault(address, set())
+            warm_address(address)
+
+        def mark_slot(address: Address, slot: int) -> None:
+            self._touched.setdefault(address, set()).add(slot)
+            warm_slot(address, slot)
+
+        state.mark_address_warm = mark_address  # type: ignore[method-assign]
+        state.mark_storage_warm = mark_slot  # type: ignore[method-assign]
+
+    def beyond(self, order: dict[str, Any]) -> list[Any]:
+        """Return the list in order, without addresses that are warm from the start."""
+        warm = {bytes.fromhex(order["sender"]), bytes.fromhex(order["to"] or ""), COINBASE}
+        return [
+            [address.hex(), [slot.to_bytes(32, "big").hex() for slot in sorted(slots)]]
+            for address, slots in sorted(self._touched.items())
+            if slots or address not in warm
+        ]
+
+
+_MODES: Final = {"call": call, "estimate": estimate, "access_list": access_list}
 
 
 def main(descriptor: int) -> None:
@@ -186,13 +242,19 @@ def _previous_hashes(channel: Channel, number: int) -> Iterator[Hash32]:
 
 def _transaction(state: StateAPI, order: dict[str, Any], gas: int) -> Any:
     sender = Address(bytes.fromhex(order["sender"]))
-    unsigned = MoneoVM.create_unsigned_transaction(
+    unsigned = CancunTransactionBuilder.new_unsigned_dynamic_fee_transaction(
+        chain_id=order["chain_id"],
         nonce=state.get_nonce(sender),
-        gas_price=0,
+        max_priority_fee_per_gas=0,
+        max_fee_per_gas=0,
         gas=gas,
         to=Address(bytes.fromhex(order["to"] or "")),
         value=order["value"],
         data=bytes.fromhex(order["data"]),
+        access_list=[
+            (Address(bytes.fromhex(address)), [int(slot, 16) for slot in slots])
+            for address, slots in order["access_list"]
+        ],
     )
     return SpoofTransaction(unsigned, from_=sender)
 
@@ -205,12 +267,20 @@ def _outcome(transaction: Any, computation: ComputationAPI) -> Outcome:
     return Outcome(computation.output, spent, used, error)
 
 
+def _reason(outcome: Outcome) -> str | None:
+    if outcome.error is None:
+        return None
+    if isinstance(outcome.error, Revert):
+        return "execution reverted"
+    return str(outcome.error) or type(outcome.error).__name__
+
+
 def _failure(outcome: Outcome) -> dict[str, Any] | None:
     if outcome.error is None:
         return None
     if isinstance(outcome.error, Revert):
         return {"reverted": outcome.output.hex()}
-    return {"failed": str(outcome.error) or type(outcome.error).__name__}
+    return {"failed": _reason(outcome)}
 
 
 if __name__ == "__main__":

@@ -75,6 +75,10 @@ class ChannelClosed(NodeError):  # noqa: N818 - a state of the channel
     """The other process has gone, or has not kept to the protocol."""
 
 
+# EIP-2930: addresses (20 bytes), each with slots (32 bytes).
+AccessList = tuple[tuple[bytes, tuple[bytes, ...]], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A message call upon a block's state; `to` is None for a creation, amounts are in wei."""
@@ -84,6 +88,16 @@ class Call:
     data: bytes
     value: int
     gas: int
+    access_list: AccessList = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Accessed:
+    """What a call touches, what it uses with that as its access list, and why it failed if it did."""
+
+    accesses: AccessList
+    gas_used: int
+    error: str | None
 
 
 class Channel:
@@ -192,6 +206,18 @@ class CallPool:
         """
         return int(self._run("estimate", call, number)["gas"])
 
+    def access_list(self, call: Call, number: int) -> Accessed:
+        """Return what a call touches beyond its sender, its target and the precompiles.
+
+        A call that reverts has an answer too. Raises CallStopped, CallsBusy and UnknownBlock.
+        """
+        result = self._run("access_list", call, number)
+        accesses = tuple(
+            (bytes.fromhex(address), tuple(bytes.fromhex(slot) for slot in slots))
+            for address, slots in result["accesses"]
+        )
+        return Accessed(accesses, int(result["gas"]), result["error"])
+
     def pids(self) -> list[int]:
         """Return the process ids of the workers."""
         with self._lock:
@@ -261,6 +287,10 @@ class CallPool:
             "data": call.data.hex(),
             "value": call.value,
             "gas": call.gas,
+            "access_list": [
+                [address.hex(), [slot.hex() for slot in slots]]
+                for address, slots in call.access_list
+            ],
         }
         with self._worker() as worker:
             worker.wait_ready()

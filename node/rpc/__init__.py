@@ -9,7 +9,11 @@ shapes    blocks, transactions, receipts and logs as clients expect them
 logs      which logs a filter finds, and the filters that a client has set up
 methods   the table of methods
 dispatch  JSON-RPC's envelope: batches, ids, errors
+subscriptions  what a client on a WebSocket is told unasked
+sockets   WebSockets: who may connect, and what becomes of those who do not read
 server    HTTP: who may ask, and how much at a time
+
+docs/rpc.md is the surface for those who use it.
 """
 
 from node.rpc.methods import Backend

@@ -45,6 +45,17 @@ class Dispatcher:
         self._methods = methods
         self._lanes = {False: CapacityLimiter(READ_THREADS), True: CapacityLimiter(CALL_THREADS)}
 
+    @property
+    def reads(self) -> CapacityLimiter:
+        """The lane for whatever else reads the chain."""
+        return self._lanes[False]
+
+    def with_methods(self, own: Mapping[str, Method]) -> Dispatcher:
+        """Return a dispatcher in the same lanes in which these methods are other ones."""
+        other = Dispatcher(self._backend, {**self._methods, **own})
+        other._lanes = self._lanes
+        return other
+
     async def answer(self, body: bytes) -> bytes | None:
         """Return the answer to a request or batch; None if nothing in it asks for one."""
         try:

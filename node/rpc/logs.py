@@ -32,6 +32,8 @@ from node.rpc.shapes import block_logs
 
 # A block whose bloom says no costs some microseconds, one that has logs about a millisecond.
 MAX_RANGE: Final = 50_000
+# Whole blocks are read for their transactions; a filter goes on there when it is asked again.
+MAX_TRANSACTION_RANGE: Final = 500
 MAX_LOGS: Final = 2_000
 MAX_ALTERNATIVES: Final = 100
 MAX_TOPICS: Final = 4
@@ -106,11 +108,13 @@ def find_logs(chain: Chain, logs: LogFilter, numbers: range) -> list[dict[str, A
 
 @dataclass(frozen=True, slots=True)
 class _Filter:
-    """A client's filter: for logs or (None) for block hashes, and the next block to look at."""
+    """A client's filter: for logs or (None) for hashes, and the next block to look at."""
 
     query: LogQuery | None
     next: int
     asked: float
+    # Hashes are those of blocks, or of the transactions in them.
+    of_transactions: bool = False
 
 
 class Filters:
@@ -122,7 +126,7 @@ class Filters:
         self._lock = Lock()
         self._filters: dict[str, _Filter] = {}
 
-    def add(self, query: LogQuery | None) -> str:
+    def add(self, query: LogQuery | None, of_transactions: bool = False) -> str:
         """Set up a filter for what comes from now on; return its id. Raises LimitExceeded."""
         now = self._clock()
         with self._lock:
@@ -132,7 +136,8 @@ class Filters:
                 raise LimitExceeded(f"there are {MAX_FILTERS} filters already")
             # Random, so that one client cannot guess and use up another's.
             name = hex(secrets.randbits(127) | 1 << 127)
-            self._filters[name] = _Filter(query, self._chain.head().block_number + 1, now)
+            next_number = self._chain.head().block_number + 1
+            self._filters[name] = _Filter(query, next_number, now, of_transactions)
         return name
 
     def remove(self, name: str) -> bool:
@@ -148,18 +153,26 @@ class Filters:
         return found.query
 
     def changes(self, name: str) -> list[Any]:
-        """Return the logs or block hashes since the last time. Raises Refused."""
+        """Return the logs or hashes since the last time. Raises Refused."""
         head = self._chain.head().block_number
         with self._lock:
             found = self._filters.get(name)
             if found is None:
                 raise Refused("filter not found")
-            upto = min(head, found.next + MAX_RANGE - 1)
+            most = MAX_TRANSACTION_RANGE if found.of_transactions else MAX_RANGE
+            upto = min(head, found.next + most - 1)
             self._filters[name] = replace(found, next=upto + 1, asked=self._clock())
         numbers = range(found.next, upto + 1)
+        if found.of_transactions:
+            return [data(tx.hash) for n in numbers for tx in self._chain.block_transactions(n)]
         if found.query is None:
             return [data(self._chain.hash_of(number)) for number in numbers]
         return find_logs(self._chain, found.query.logs, numbers)
+
+
+def block_matches(chain: Chain, logs: LogFilter, number: int) -> Iterator[dict[str, Any]]:
+    """Yield the logs of one block, however many: the gas of a block bounds them."""
+    return _matching(chain, logs, (number,))
 
 
 def _matching(chain: Chain, logs: LogFilter, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:

@@ -3,21 +3,22 @@
 
 execution-apis (eth_*), with the answers that fit this chain: gas is free, a block is never taken
 back, so that `latest` is the newest block, `safe` and `finalized` the newest that a light block
-shows, and `pending` the latest again but for nonces. Moneo's own methods give what evidence is
+shows, and `pending` the latest again but for nonces. What is about a connection is done in
+`node.rpc.sockets`; over HTTP it is refused. Moneo's own methods give what evidence is
 made of (PROTOCOL §5 and §6).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from eth.abc import BlockHeaderAPI, SignedTransactionAPI, StateAPI
 from eth_typing import Address
 
 from node.application import Application
-from node.calls import Call, CallFailed, CallPool, CallReverted, CallsBusy
+from node.calls import AccessList, Call, CallFailed, CallPool, CallReverted, CallsBusy
 from node.chain import Chain
 from node.errors import Code, TransactionRefused, UnknownBlock
 from node.light import keccak256
@@ -48,6 +49,7 @@ from node.rpc.shapes import (
     receipts_json,
     transaction_json,
 )
+from node.rpc.subscriptions import parse_kind, parse_open_query
 from node.sequencer import Sequencer
 from node.transactions import stored_transaction
 from node.vm import MAX_TRANSACTION_GAS
@@ -56,6 +58,9 @@ CLIENT_VERSION: Final = "moneo/0.1.0"
 MAX_PROOF_SLOTS: Final = 128
 MAX_FEE_HISTORY: Final = 1_024
 MAX_PERCENTILES: Final = 100
+# The gas of a transaction pays for about as many.
+MAX_ACCESS_ADDRESSES: Final = 256
+MAX_ACCESS_SLOTS: Final = 1_024
 _NO_ONE: Final = bytes(20)
 
 # The words by which client libraries know these refusals, before the application's own.
@@ -262,6 +267,9 @@ def _send(node: Backend, raw: bytes) -> str:
     try:
         return data(node.sequencer.submit(raw))
     except TransactionRefused as error:
+        # The same bytes again, from a client whose answer was lost: the first time counted.
+        if error.code is Code.NONCE_TOO_LOW and _location(node, keccak256(raw)) is not None:
+            return data(keccak256(raw))
         title = _REFUSALS.get(error.code, "transaction refused")
         raise Refused(f"{title}: {error.message}") from error
     except NotTaken as error:
@@ -297,6 +305,17 @@ def _proof(node: Backend, address: bytes, slots: list[bytes], ref: BlockRef) -> 
 # Calls
 
 
+def _parse_access(value: Any) -> tuple[bytes, tuple[bytes, ...]]:
+    members = parse_members(value, _ACCESS_MEMBERS, "an entry of an access list")
+    if "address" not in members:
+        raise InvalidParams("an entry of an access list has no address")
+    return members["address"], tuple(members.get("storageKeys", ()))
+
+
+_ACCESS_MEMBERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "address": parse_address,
+    "storageKeys": parse_list(parse_hash, MAX_ACCESS_SLOTS),
+}
 _CALL_MEMBERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "from": parse_address,
     "to": parse_address,
@@ -311,7 +330,7 @@ _CALL_MEMBERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "nonce": parse_quantity,
     "chainId": parse_quantity,
     "type": parse_quantity,
-    "accessList": parse_list(parse_data, 0),
+    "accessList": parse_list(_parse_access, MAX_ACCESS_ADDRESSES),
 }
 
 
@@ -327,12 +346,12 @@ def _parse_call(value: Any) -> Call:
         data=inputs.pop() if inputs else b"",
         value=members.get("value", 0),
         gas=members.get("gas", 0),
+        access_list=tuple(members.get("accessList", ())),
     )
 
 
 def _capped(call: Call, cap: int) -> Call:
-    gas = min(call.gas or cap, cap)
-    return Call(call.to, call.sender, call.data, call.value, gas)
+    return replace(call, gas=min(call.gas or cap, cap))
 
 
 def _call(node: Backend, call: Call, ref: BlockRef) -> str:
@@ -343,6 +362,20 @@ def _call(node: Backend, call: Call, ref: BlockRef) -> str:
 def _estimate(node: Backend, call: Call, ref: BlockRef) -> str:
     capped = _capped(call, MAX_TRANSACTION_GAS)
     return quantity(_answered(node.calls.estimate, capped, node.number(ref)))
+
+
+def _access_list(node: Backend, call: Call, ref: BlockRef) -> dict[str, Any]:
+    capped = _capped(call, MAX_TRANSACTION_GAS)
+    found = _answered(node.calls.access_list, capped, node.number(ref))
+    answer = {"accessList": _accesses_json(found.accesses), "gasUsed": quantity(found.gas_used)}
+    return answer if found.error is None else answer | {"error": found.error}
+
+
+def _accesses_json(accesses: AccessList) -> list[dict[str, Any]]:
+    return [
+        {"address": data(address), "storageKeys": [data(slot) for slot in slots]}
+        for address, slots in accesses
+    ]
 
 
 def _answered(ask: Callable[[Call, int], Any], call: Call, number: int) -> Any:
@@ -395,6 +428,11 @@ def _new_filter(node: Backend, query: LogQuery) -> str:
 
 def _new_block_filter(node: Backend) -> str:
     return node.filters.add(None)
+
+
+def _new_transaction_filter(node: Backend) -> str:
+    # A transaction that waits is in a block a moment later: it is told when it is.
+    return node.filters.add(None, of_transactions=True)
 
 
 def _remove_filter(node: Backend, name: str) -> bool:
@@ -450,6 +488,10 @@ def _status(node: Backend) -> dict[str, Any]:
     }
 
 
+def _need_socket(_node: Backend, *_: Any) -> Any:
+    raise Refused("subscriptions need a WebSocket: connect to this port with ws://")
+
+
 def _always(value: Any) -> Callable[[Backend], Any]:
     return lambda _node: value
 
@@ -464,6 +506,7 @@ _INDEX = Param("index", parse_quantity)
 _CALL = Param("call", _parse_call)
 _QUERY = Param("filter", parse_query)
 _FILTER_ID = Param("filter id", _parse_filter_id)
+_SUBSCRIPTION_ID = Param("subscription id", _parse_filter_id)
 _NUMBER = Param("block number", parse_count)
 _PERCENTILES = Param("percentiles", parse_list(lambda item: item, MAX_PERCENTILES), None)
 
@@ -504,12 +547,18 @@ METHODS: Final[Mapping[str, Method]] = {
     ),
     "eth_call": Method(_call, (_CALL, _AT), calls=True),
     "eth_estimateGas": Method(_estimate, (_CALL, _AT), calls=True),
+    "eth_createAccessList": Method(_access_list, (_CALL, _AT), calls=True),
     "eth_getLogs": Method(_logs, (_QUERY,)),
     "eth_newFilter": Method(_new_filter, (_QUERY,)),
     "eth_newBlockFilter": Method(_new_block_filter),
+    "eth_newPendingTransactionFilter": Method(_new_transaction_filter),
     "eth_uninstallFilter": Method(_remove_filter, (_FILTER_ID,)),
     "eth_getFilterChanges": Method(_filter_changes, (_FILTER_ID,)),
     "eth_getFilterLogs": Method(_filter_logs, (_FILTER_ID,)),
+    "eth_subscribe": Method(
+        _need_socket, (Param("kind", parse_kind), Param("filter", parse_open_query, None))
+    ),
+    "eth_unsubscribe": Method(_need_socket, (_SUBSCRIPTION_ID,)),
     "moneo_getLightBlock": Method(_light_block, (Param("block", parse_block),)),
     "moneo_getEras": Method(_eras),
     "moneo_getAncestry": Method(_ancestry, (_NUMBER, Param("of block number", parse_count))),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTTP for JSON-RPC, and who is kept out: pages in somebody's browser, and bodies without end.
+"""HTTP for JSON-RPC and the way to its WebSocket, and who is kept out: pages in somebody's browser, and bodies without end.
 
 A page cannot read from this node: there are no CORS headers, and without `application/json`,
 which a page may not send across origins unasked, nothing is answered. Nor can it through a name
@@ -19,10 +19,11 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from node.rpc.dispatch import Dispatcher
 from node.rpc.methods import Backend
+from node.rpc.sockets import Sockets
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 # A whole body has to come within this time, so that slow senders cannot hold all connections.
@@ -33,15 +34,22 @@ _JSON: Final = "application/json"
 def create_app(backend: Backend, host: str) -> Starlette:
     """Return the ASGI application; `host` is the name or address that the node listens on."""
     dispatcher = Dispatcher(backend)
-    endpoint = _endpoint(dispatcher, frozenset({"localhost", host.lower()}))
-    return Starlette(routes=[Route("/", endpoint, methods=["POST"])])
+    names = frozenset({"localhost", host.lower()})
+    sockets = Sockets(dispatcher, backend, lambda header: _is_known(header, names))
+    return Starlette(
+        routes=[
+            Route("/", _endpoint(dispatcher, names), methods=["POST"]),
+            WebSocketRoute("/", sockets.serve),
+        ]
+    )
 
 
 def _endpoint(
     dispatcher: Dispatcher, names: frozenset[str]
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        _check_host(request.headers.get("host", ""), names)
+        if not _is_known(request.headers.get("host", ""), names):
+            raise HTTPException(421, "this node is not known by that name")
         _check_type(request.headers.get("content-type", ""))
         try:
             with fail_after(BODY_SECONDS):
@@ -58,10 +66,9 @@ def _endpoint(
     return endpoint
 
 
-def _check_host(header: str, names: frozenset[str]) -> None:
+def _is_known(header: str, names: frozenset[str]) -> bool:
     name = _without_port(header.lower())
-    if name not in names and not _is_address(name):
-        raise HTTPException(421, "this node is not known by that name")
+    return name in names or _is_address(name)
 
 
 def _without_port(host: str) -> str:

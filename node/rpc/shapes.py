@@ -97,6 +97,12 @@ _SENDERS: Final = _Senders()
 _NOWHERE: Final = {"blockHash": None, "blockNumber": None, "transactionIndex": None}
 
 
+def header_json(chain: Chain, number: int) -> dict[str, Any]:
+    """Return a block's header, as those who subscribe to new heads are sent it."""
+    header = chain.header(number)
+    return {name: form(getattr(header, field)) for name, (field, form) in _HEADER.items()}
+
+
 def block_json(chain: Chain, number: int, full: bool) -> dict[str, Any]:
     """Return a block with its transactions, whole or as hashes."""
     header = chain.header(number)
@@ -104,7 +110,7 @@ def block_json(chain: Chain, number: int, full: bool) -> dict[str, Any]:
     places = _places(header, transactions)
     listed = [transaction_json(tx, at) if full else data(tx.hash) for tx, at in places]
     return {
-        **{name: form(getattr(header, field)) for name, (field, form) in _HEADER.items()},
+        **header_json(chain, number),
         "size": quantity(_size(chain.header_rlp(number), transactions)),
         "totalDifficulty": "0x0",
         "transactions": listed,

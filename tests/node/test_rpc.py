@@ -188,6 +188,38 @@ def test_gap_waits_and_is_seen_as_pending(client: Client) -> None:
     assert eth.get_transaction_count(OTHER.address, "pending") == nonce + 2
 
 
+def test_same_bytes_again_are_no_error_once_they_are_in_a_block(client: Client) -> None:
+    register = client.contract("IssuerRegistry").functions.register
+    raw = client.sign(register(b"\x71" * 32, 1, b"\x71" * 32))
+    tx_hash = client.web3.eth.send_raw_transaction(raw)
+    client.web3.eth.wait_for_transaction_receipt(tx_hash)
+    nonce = client.web3.eth.get_transaction_count(MEMBER.address)
+    assert client.web3.eth.send_raw_transaction(raw) == tx_hash
+    assert client.web3.eth.get_transaction_count(MEMBER.address, "pending") == nonce
+    other = client.sign(register(b"\x72" * 32, 1, b"\x72" * 32), nonce=nonce - 1)
+    with pytest.raises(Web3RPCError, match="nonce too low"):
+        client.web3.eth.send_raw_transaction(other)
+
+
+def test_access_list_is_made_and_taken(client: Client) -> None:
+    register = client.contract("IssuerRegistry").functions.register(b"\x73" * 32, 1, b"\x73" * 32)
+    request = {"from": MEMBER.address, "to": register.address}
+    request["data"] = register._encode_transaction_data()
+    made = client.web3.eth.create_access_list(request)
+    (entry,) = [each for each in made["accessList"] if each["address"] == register.address]
+    assert entry["storageKeys"]
+    listed = [{name: each[name] for name in each} for each in made["accessList"]]
+    asked = {**request, "accessList": listed}
+    estimate = int(client.rpc("eth_estimateGas", asked)["result"], 16)
+    assert made["gasUsed"] <= estimate <= made["gasUsed"] * 1.02
+    # PUSH0, PUSH0, REVERT.
+    reverting = client.rpc("eth_createAccessList", {"data": "0x5f5ffd"})["result"]
+    assert reverting["error"] == "execution reverted"
+    for wrong in ({}, {"address": "0x00"}, {"address": register.address, "storageKeys": 1}):
+        answer = client.rpc("eth_call", {**request, "accessList": [wrong]})
+        assert answer["error"]["code"] == -32602
+
+
 def test_call_and_estimate(client: Client, anchored: Any) -> None:
     head = client.contract("AnchorLog").functions.head(ORIGIN)
     slot = Web3.to_int(contracts.head_slot(ORIGIN))
@@ -304,6 +336,15 @@ def test_filters_give_what_is_new(client: Client, anchored: Any) -> None:
     with pytest.raises(Web3RPCError, match="filter not found"):
         logs.get_new_entries()
     assert not eth.uninstall_filter(logs.filter_id)
+
+
+def test_filter_for_transactions_gives_their_hashes(client: Client) -> None:
+    pending = client.web3.eth.filter("pending")
+    name = sha256(b"pending").digest()
+    receipt = client.send(client.contract("Consortium").functions.register_log(name, LOG_KEY_ID))
+    assert pending.get_new_entries() == [receipt.transactionHash]
+    assert pending.get_new_entries() == []
+    assert client.rpc("eth_getFilterLogs", pending.filter_id)["error"]["code"] == -32000
 
 
 def test_proof_holds_against_the_header(client: Client, anchored: Any) -> None:

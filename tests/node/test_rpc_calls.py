@@ -8,10 +8,12 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import contracts
 import node.calls
 from node.calls import (
     Call,
@@ -24,7 +26,16 @@ from node.calls import (
     ChannelClosed,
 )
 from node.errors import UnknownBlock
-from tests.support.node_core import CONSORTIUM, MEMBER, STRANGER, address_of, calldata, register_log
+from tests.support.node_core import (
+    ANCHOR_LOG,
+    CONSORTIUM,
+    MEMBER,
+    STRANGER,
+    address_of,
+    calldata,
+    origin_hash,
+    register_log,
+)
 from tests.support.ordered import Ordered, founded, ordering
 
 GAS = 3_000_000
@@ -53,6 +64,7 @@ def call(to: bytes | None, data: bytes = b"", gas: int = GAS, value: int = 0) ->
 
 
 IS_MEMBER = call(CONSORTIUM, calldata("is_member(address)", address_of(MEMBER).hex()))
+REGISTERING = Call(CONSORTIUM, address_of(MEMBER), register_log().data, 0, GAS)
 BLAKE = call((9).to_bytes(20, "big"), BLAKE2F)
 
 
@@ -88,6 +100,40 @@ def test_estimate_is_enough_and_not_much_more(pool: CallPool) -> None:
         pool.call(Call(at.to, at.sender, at.data, 0, int(estimate * 0.95)), 0)
     # Plain value transfer of nothing.
     assert pool.estimate(call(address_of(MEMBER), gas=1_000_000), 0) == 21_000
+
+
+def test_access_list_is_what_the_call_touches(pool: CallPool) -> None:
+    found = pool.access_list(REGISTERING, 0)
+    listed = dict(found.accesses)
+    assert set(listed) == {CONSORTIUM, ANCHOR_LOG}
+    assert contracts.member_slot(address_of(MEMBER)) in listed[CONSORTIUM]
+    assert contracts.head_slot(origin_hash()) in listed[ANCHOR_LOG]
+    assert found.error is None
+    with_list = replace(REGISTERING, access_list=found.accesses)
+    # A call keeps 1/64 of its gas for itself (EIP-150).
+    pool.call(replace(with_list, gas=found.gas_used * 102 // 100), 0)
+    with pytest.raises(CallFailed):
+        pool.call(replace(with_list, gas=found.gas_used * 95 // 100), 0)
+    assert pool.access_list(with_list, 0) == found
+
+
+def test_access_list_leaves_out_what_is_warm_from_the_start(pool: CallPool) -> None:
+    # BALANCE of the caller, of itself and of a precompile.
+    code = bytes.fromhex("33315030315060043150")
+    assert [a for a, s in pool.access_list(call(None, code), 0).accesses if s] == []
+    assert pool.access_list(call(address_of(MEMBER)), 0).accesses == ()
+    assert pool.access_list(call(address_of(MEMBER)), 0).gas_used == 21_000
+
+
+def test_access_list_of_a_call_that_fails_says_why(pool: CallPool) -> None:
+    reverting = pool.access_list(call(CONSORTIUM, register_log().data), 0)
+    assert reverting.error == "execution reverted"
+    assert contracts.member_slot(address_of(STRANGER)) in dict(reverting.accesses)[CONSORTIUM]
+    # JUMPDEST, PUSH0, JUMP: for ever.
+    endless = pool.access_list(call(None, bytes.fromhex("5b5f56"), gas=100_000), 0)
+    assert endless.error is not None
+    with pytest.raises(CallStopped):
+        pool.access_list(BLAKE, 0)
 
 
 def test_endless_call_is_ended_and_its_worker_replaced(pool: CallPool) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+# The oldest that the packages in tests/js say they run on.
+MIN_NODE = 20
 
 
 def tool(name: str, how: str) -> str:
@@ -20,10 +22,60 @@ def tool(name: str, how: str) -> str:
     found = shutil.which(name, path=os.pathsep.join(filter(None, places)))
     if found:
         return found
-    reason = f"{name} is not there; get it by: {how}"
+    raise _missing(f"{name} is not there; get it by: {how}")
+
+
+def node_packages() -> Path:
+    """Return the folder in which tests/js is installed at its locked versions, and its scripts are.
+
+    Installed on first use, and anew when the lock has changed. Without Node or a way to install,
+    skip the test and say so; under CI=true fail.
+    """
+    source, folder = ROOT / "tests" / "js", ROOT / ".tools" / "js"
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if not node or not npm or _version(node) < MIN_NODE:
+        raise _missing(f"Node {MIN_NODE} or newer with npm is not there; get it by: nodejs.org")
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = (source / "package-lock.json").read_bytes()
+    stamp = folder / "installed"
+    if not stamp.exists() or stamp.read_bytes() != lock:
+        stamp.unlink(missing_ok=True)
+        _copy(source, folder)
+        # No package's own scripts run: none is needed, and none was looked at.
+        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress"]
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=300, check=False
+        )
+        if done.returncode:
+            raise _missing(f"npm ci could not install tests/js: {done.stderr[-500:]}")
+        stamp.write_bytes(lock)
+    _copy(source, folder)
+    return folder
+
+
+def node_program(name: str) -> Path:
+    """Return a program that a package of tests/js brings; where there is none for this machine, skip."""
+    program = node_packages() / "node_modules" / ".bin" / name
+    if not program.exists():
+        raise _missing(f"{name} is not there: its package in tests/js is for another machine")
+    return program
+
+
+def _copy(source: Path, folder: Path) -> None:
+    for file in source.iterdir():
+        shutil.copy(file, folder)
+
+
+def _version(node: str) -> int:
+    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
+    return int(said.lstrip("v").partition(".")[0])
+
+
+def _missing(reason: str) -> BaseException:
+    """Return what ends a test without its judge: a failure in CI, else a skip with the reason."""
     if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+        return pytest.fail.Exception(reason)
+    return pytest.skip.Exception(reason)
 
 
 def tessera_fsck(log: Path, key: str) -> str:
