@@ -51,10 +51,14 @@ _HASHED_NODE_SIZE: Final = 32
 _CONTRACT_NONCE: Final = 1
 
 
+# What a key of the state begins with; the rest is the hash of its value.
+STATE_KIND: Final = b"s"
+
+
 class _Key:
     """Every key in the data folder. The first byte tells the kinds apart."""
 
-    STATE: Final = b"s"  # + hash: a trie node or a contract's code
+    STATE: Final = STATE_KIND  # + hash: a trie node or a contract's code
     FORMAT: Final = b"mformat"
     GENESIS: Final = b"mgenesis"
     HEAD: Final = b"mhead"
@@ -316,9 +320,15 @@ class Chain:
 
     def _check_belonging(self) -> None:
         if self.db.get(_Key.FORMAT) != FORMAT:
-            raise ChainError(f"the data in {self.db.path} is of another version or program")
+            raise ChainError(
+                "dữ liệu của phiên bản hoặc chương trình khác · "
+                f"the data in {self.db.path} is of another version or program"
+            )
         if self.db.get(_Key.GENESIS) != self._genesis_digest():
-            raise ChainError(f"the chain in {self.db.path} began with another genesis file")
+            raise ChainError(
+                "chuỗi này được lập từ tệp khác · "
+                f"the chain in {self.db.path} began with another genesis file"
+            )
 
     def _load_tip(self) -> _Tip:
         """Read the head, with as much of a check as costs nothing: its state and its ancestors."""
@@ -327,10 +337,16 @@ class Chain:
             header = self.header(number)
             self._check_state(header)
             if self.ancestry_root(number) != header.extra_data:
-                raise ChainError("the tree over the block hashes is damaged")
+                raise ChainError(
+                    "dữ liệu của chuỗi bị hỏng, hãy khôi phục từ bản sao lưu · "
+                    "the tree over the block hashes is damaged"
+                )
             return _Tip(header, self._border(number + 1))
         except (KeyError, UnknownBlock) as error:
-            raise ChainError(f"the chain in {self.db.path} is incomplete: {error}") from error
+            raise ChainError(
+                "dữ liệu của chuỗi bị thiếu, hãy khôi phục từ bản sao lưu · "
+                f"the chain in {self.db.path} is incomplete: {error}"
+            ) from error
 
     # Reading
 
@@ -443,7 +459,10 @@ def _genesis_header(overlay: Overlay, genesis: Genesis) -> BlockHeaderAPI:
     try:
         accounts = contracts.genesis_accounts(genesis.members)
     except ValueError as error:
-        raise ChainError(f"no chain can begin with these members: {error}") from error
+        raise ChainError(
+            "không lập được chuỗi với các thành viên này · "
+            f"no chain can begin with these members: {error}"
+        ) from error
     for address, account in accounts.items():
         state.set_code(Address(address), account.code)
         state.set_nonce(Address(address), _CONTRACT_NONCE)

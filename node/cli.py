@@ -118,7 +118,9 @@ def fetch_status(host: str, port: int) -> dict[str, Any]:
         answer = json.loads(response.read(_MAX_STATUS_BYTES))
     result = answer.get("result") if isinstance(answer, dict) else None
     if not isinstance(result, dict) or not {key for _, key in _STATUS_LABELS} <= set(result):
-        raise ValueError("what answers there is not a Moneo node")
+        raise ValueError(
+            "nơi trả lời không phải nút Moneo · what answers there is not a Moneo node"
+        )
     return result
 
 

@@ -22,6 +22,8 @@ from node.errors import StorageError, StorageLocked
 # A trie node that is not there is the usual question when new state is written: the filter
 # answers it without touching the disk.
 _BLOOM_FILTER_BITS: Final = 10
+# How LevelDB says that another process, or this one, has the folder open.
+_HELD: Final = ("temporarily unavailable", "already held")
 _CACHE_BYTES: Final = 32 * 1024 * 1024
 
 
@@ -36,6 +38,7 @@ class LevelDB(BaseAtomicDB):
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)
+            _check_not_headless(path)
             self._handle: Any = plyvel.DB(
                 str(path),
                 create_if_missing=True,
@@ -46,7 +49,7 @@ class LevelDB(BaseAtomicDB):
         except plyvel.IOError as error:
             raise _opening_failed(path, error) from error
         except (plyvel.Error, OSError) as error:
-            raise StorageError(f"cannot open the chain's data in {path}: {error}") from error
+            raise StorageError(_not_opened(path, error)) from error
 
     def __getitem__(self, key: bytes) -> bytes:
         value = self._read(key)
@@ -70,7 +73,10 @@ class LevelDB(BaseAtomicDB):
             value: bytes | None = self._db.get(key, verify_checksums=True)
         # RuntimeError: another thread has closed the folder in this moment.
         except (plyvel.Error, RuntimeError) as error:
-            raise StorageError(f"cannot read the chain's data in {self.path}: {error}") from error
+            raise StorageError(
+                "không đọc được dữ liệu của chuỗi · "
+                f"cannot read the chain's data in {self.path}: {error}"
+            ) from error
         return value
 
     def write(self, batch: Mapping[bytes, bytes | None]) -> None:
@@ -86,7 +92,10 @@ class LevelDB(BaseAtomicDB):
                     else:
                         writes.put(key, value)
         except plyvel.Error as error:
-            raise StorageError(f"cannot write the chain's data in {self.path}: {error}") from error
+            raise StorageError(
+                "không ghi được dữ liệu của chuỗi · "
+                f"cannot write the chain's data in {self.path}: {error}"
+            ) from error
 
     @contextmanager
     def atomic_batch(self) -> Iterator[AtomicWriteBatchAPI]:
@@ -94,6 +103,20 @@ class LevelDB(BaseAtomicDB):
         overlay = Overlay(self)
         yield overlay
         self.write(overlay.changes)
+
+    def scan(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield everything stored, in order of keys, each block of the files checked.
+
+        Raises StorageError where the bytes on the disk are not those that were written.
+        """
+        try:
+            with self._db.iterator(verify_checksums=True, fill_cache=False) as rows:
+                yield from rows
+        except (plyvel.Error, RuntimeError) as error:
+            raise StorageError(
+                "không đọc được dữ liệu của chuỗi · "
+                f"cannot read the chain's data in {self.path}: {error}"
+            ) from error
 
     @property
     def is_empty(self) -> bool:
@@ -162,8 +185,24 @@ class Overlay(BaseAtomicDB, AtomicWriteBatchAPI):
         yield self
 
 
+def _check_not_headless(path: Path) -> None:
+    """Refuse a folder that has lost the file which names all others: LevelDB would begin anew."""
+    if not (path / "CURRENT").exists() and any(path.glob("[0-9]*.*")):
+        raise StorageError(
+            "dữ liệu của chuỗi mất tệp CURRENT, hãy khôi phục từ bản sao lưu · "
+            f"the chain's data in {path} has lost its file CURRENT: restore it from a backup"
+        )
+
+
 def _opening_failed(path: Path, error: Exception) -> StorageError:
     """Tell a held lock, which an operator can do something about, from any other failure."""
-    if "lock" in str(error).lower():
-        return StorageLocked(f"another node is running on {path}")
-    return StorageError(f"cannot open the chain's data in {path}: {error}")
+    # The path in every such message ends in LOCK: only its end tells a held lock from a read-only disk.
+    if any(words in str(error) for words in _HELD):
+        return StorageLocked(
+            f"nút khác đang chạy với thư mục này · another node is running on {path}"
+        )
+    return StorageError(_not_opened(path, error))
+
+
+def _not_opened(path: Path, error: Exception) -> str:
+    return f"không mở được dữ liệu của chuỗi · cannot open the chain's data in {path}: {error}"

@@ -129,9 +129,11 @@ def load(home: Path) -> Genesis:
         with path.open("rb") as file:
             return parse(file.read(MAX_FILE_BYTES + 1))
     except OSError as error:
-        raise GenesisError(f"cannot read {path}: {error.strerror}") from error
+        raise GenesisError(_not_read(path, error)) from error
     except GenesisError as error:
-        raise GenesisError(f"{path} is no genesis file: {error}") from error
+        raise GenesisError(
+            f"tệp lập chuỗi không đúng · {path} is no genesis file: {error}"
+        ) from error
 
 
 def load_validator_key(home: Path) -> Ed25519PrivateKey:
@@ -143,15 +145,21 @@ def load_validator_key(home: Path) -> Ed25519PrivateKey:
     try:
         mode, data = path.stat().st_mode, path.read_bytes()
     except OSError as error:
-        raise GenesisError(f"cannot read {path}: {error.strerror}") from error
+        raise GenesisError(_not_read(path, error)) from error
     if mode & 0o077:
-        raise GenesisError(f"{path} can be read by others: run chmod 600 on it")
+        raise GenesisError(
+            "người khác đọc được khóa, hãy chạy chmod 600 với tệp này · "
+            f"{path} can be read by others: run chmod 600 on it"
+        )
     try:
         key = load_pem_private_key(data, password=None)
     except (ValueError, TypeError) as error:
-        raise GenesisError(f"{path} is no unencrypted private key in PEM") from error
+        raise GenesisError(
+            "không phải khóa riêng dạng PEM không mã hóa · "
+            f"{path} is no unencrypted private key in PEM"
+        ) from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise GenesisError(f"{path} is no Ed25519 key")
+        raise GenesisError(f"không phải khóa Ed25519 · {path} is no Ed25519 key")
     return key
 
 
@@ -162,9 +170,16 @@ def found(home: Path, name: str, members: Sequence[bytes], now: Timestamp) -> Ge
     `members` are addresses of 20 bytes. A key that an interrupted founding left is used again.
     Raises GenesisError if there is a chain already, or a value cannot be.
     """
-    _require(_NAME.fullmatch(name), "a chain's name is 1 to 33 of a-z, 0-9 and hyphens")
+    _require(
+        _NAME.fullmatch(name),
+        "tên chuỗi gồm 1 đến 33 chữ a-z, số 0-9 và gạch nối · "
+        "a chain's name is 1 to 33 of a-z, 0-9 and hyphens",
+    )
     for existing in (home / GENESIS_FILE, home / CHAIN_FOLDER):
-        _require(not existing.exists(), f"there is a chain already: {existing} exists")
+        _require(
+            not existing.exists(),
+            f"đã có chuỗi ở đây · there is a chain already: {existing} exists",
+        )
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         key = _validator_key(home)
@@ -178,8 +193,14 @@ def found(home: Path, name: str, members: Sequence[bytes], now: Timestamp) -> Ge
         )
         _write_new(home / GENESIS_FILE, encode(genesis), mode=0o644)
     except OSError as error:
-        raise GenesisError(f"cannot found a chain in {home}: {error}") from error
+        raise GenesisError(
+            f"không lập được chuỗi · cannot found a chain in {home}: {error}"
+        ) from error
     return genesis
+
+
+def _not_read(path: Path, error: OSError) -> str:
+    return f"không đọc được tệp của nút · cannot read {path}: {error.strerror}"
 
 
 def _new_evm_chain_id() -> int:
@@ -242,10 +263,19 @@ def _check_validators(validators: Sequence[tuple[bytes, int]]) -> None:
 
 
 def _check_members(members: Sequence[bytes]) -> None:
-    _require(members, "there is no member")
-    _require(len(set(members)) == len(members), "a member is listed twice")
-    _require(all(len(member) == _ADDRESS_SIZE for member in members), "a member is no address")
-    _require(bytes(_ADDRESS_SIZE) not in members, "the zero address is nobody's")
+    _require(members, "không có thành viên nào · there is no member")
+    _require(
+        len(set(members)) == len(members),
+        "một thành viên được ghi hai lần · a member is listed twice",
+    )
+    _require(
+        all(len(member) == _ADDRESS_SIZE for member in members),
+        "một thành viên không phải địa chỉ · a member is no address",
+    )
+    _require(
+        bytes(_ADDRESS_SIZE) not in members,
+        "địa chỉ 0 không thuộc về ai · the zero address is nobody's",
+    )
 
 
 def _parse_json(data: bytes) -> Any:

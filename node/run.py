@@ -29,6 +29,8 @@ from node.errors import NodeError
 from node.genesis import CHAIN_FOLDER, load
 from node.rpc import Backend, create_app
 from node.rpc.logs import Filters
+from node.rpc.server import MAX_BODY_BYTES
+from node.rpc.sockets import PING_SECONDS, PONG_SECONDS, SocketProtocol
 from node.sequencer import Sequencer, open_sequencer
 
 DEFAULT_HOST: Final = "127.0.0.1"
@@ -90,7 +92,7 @@ class Node:
         self.sequencer.stop()
         if self.sequencer.failure is not None:
             raise NodeError(
-                f"the node stopped: {self.sequencer.failure}"
+                f"nút đã dừng · the node stopped: {self.sequencer.failure}"
             ) from self.sequencer.failure
 
     def stop(self) -> None:
@@ -121,7 +123,12 @@ class Node:
         config = uvicorn.Config(
             create_app(backend, host),
             http="h11",
-            ws="none",
+            ws=SocketProtocol,
+            ws_max_size=MAX_BODY_BYTES,
+            ws_ping_interval=PING_SECONDS,
+            ws_ping_timeout=PONG_SECONDS,
+            # What is unpacked is not bounded by what is sent.
+            ws_per_message_deflate=False,
             lifespan="off",
             access_log=False,
             log_config=None,
@@ -158,7 +165,7 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = found[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise StartError(f"cannot listen on {host}: {error}") from error
+        raise StartError(f"không mở được địa chỉ này · cannot listen on {host}: {error}") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -195,7 +202,13 @@ def _stopped_by_signals(node: Node) -> Iterator[None]:
 
 def _listening_failed(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is in use: stop what uses it, or choose another with --rpc"
+        return (
+            "cổng đang có chương trình khác dùng, hãy dừng nó hoặc chọn cổng khác bằng --rpc · "
+            f"port {port} on {host} is in use: stop what uses it, or choose another with --rpc"
+        )
     if error.errno == errno.EACCES:
-        return f"not allowed to listen on port {port}: choose one above 1023 with --rpc"
-    return f"cannot listen on {host} port {port}: {error.strerror}"
+        return (
+            "không được phép mở cổng này, hãy chọn cổng trên 1023 bằng --rpc · "
+            f"not allowed to listen on port {port}: choose one above 1023 with --rpc"
+        )
+    return f"không mở được địa chỉ này · cannot listen on {host} port {port}: {error.strerror}"

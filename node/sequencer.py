@@ -9,8 +9,9 @@ made and the chain is quiet.
 All that a height leaves behind is in the application's one synchronous write batch: EVM state,
 the consensus height, and under the keys made here the block, its commit and which EVM block its
 header shows. A crash therefore falls between two heights, and what was missing is seen from
-comparing the last header's app hash with the application's. A vote that a crash has lost was
-never shown to anyone, so voting again for that height contradicts nothing.
+comparing the last header's app hash with the application's. A vote is in `node.signed` before its
+block is committed, and only then to be seen: a height that the chain has lost is made again with
+the same vote, and if more than one is lost nothing is signed at all.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ from node.blocks import (
 )
 from node.errors import ChainError, GenesisError
 from node.genesis import load_validator_key
-from node.light import from_rpc, keccak256, results_hash, to_rpc, validator_address
+from node.light import LightBlock, from_rpc, keccak256, results_hash, to_rpc, validator_address
 from node.mempool import Mempool
+from node.signed import RESTORED_FILE, SignedFile
 
 # Clients send in bursts: waiting this long for the rest of one saves two headers a transaction.
 GATHER_SECONDS: Final = 0.02
@@ -55,11 +57,13 @@ class Sequencer:
         *,
         now_nanos: Callable[[], int] = time.time_ns,
         on_failure: Callable[[], None] = lambda: None,
+        signed: SignedFile | None = None,
     ) -> None:
         """Go on where the application stands, up to a header that carries its app hash.
 
-        `on_failure` is called in the sequencer's thread if it cannot go on; `failure` then holds
-        the reason. Raises GenesisError if `key` is not the only validator's, ChainError if what
+        `signed` keeps the newest vote; without it nothing guards against a chain that has lost
+        blocks, which is for chains that nobody else sees. `on_failure` is called in the
+        sequencer's thread if it cannot go on; `failure` then holds the reason. Raises GenesisError if `key` is not the only validator's, ChainError if what
         is stored does not fit.
         """
         self._application = application
@@ -74,7 +78,9 @@ class Sequencer:
         self._thread = Thread(target=self._run, name="sequencer", daemon=True)
         self.failure: BaseException | None = None
         self.mempool = Mempool(application.next_nonce)
+        self._signed = signed
         self._tip = self._load_tip()
+        self._make_again()
         self._show_app_hash()
 
     @property
@@ -111,7 +117,7 @@ class Sequencer:
 
     def height_of(self, number: int) -> int | None:
         """Return the height whose header carries the app hash of EVM block `number`, if any yet."""
-        stored = self._application.get_extra(_final_key(number))
+        stored = self._application.get_extra(final_key(number))
         return int.from_bytes(stored, "big") if stored else None
 
     def light_block_json(self, height: int) -> dict[str, Any]:
@@ -121,7 +127,7 @@ class Sequencer:
 
     def block_bytes(self, height: int) -> bytes:
         """Return the protobuf bytes of the block of a height. Raises ChainError if it is not here."""
-        return _found(self._application.get_extra(_block_key(height)), height)
+        return _found(self._application.get_extra(block_key(height)), height)
 
     def _signal(self) -> None:
         with self._wake:
@@ -166,25 +172,60 @@ class Sequencer:
 
     def _make(self, txs: Sequence[bytes]) -> None:
         """Build, vote for, execute and commit the next height."""
-        chain = self._application.chain
-        shown = chain.head().block_number
         app_hash = self._application.info().app_hash
         block = make_block(self._genesis, self._tip, app_hash, txs, self._address)
         light_block = commit_alone(block, self._key, self._validators, self._now_nanos())
+        if self._signed is not None:
+            self._signed.keep(light_block, txs)
+        self._commit(block, light_block)
+
+    def _commit(self, block: Block, light_block: LightBlock) -> None:
+        """Execute a block that was voted for, and write all of its height."""
+        shown, txs = self._application.chain.head().block_number, block.transactions
         finalized = self._application.finalize(block.header.height, block.header.time, txs)
         tip = Tip(light_block, _results_hash(finalized))
         self._application.commit(self._extra(block, tip, shown))
         self._tip = tip
 
+    def _make_again(self) -> None:
+        """Bring the chain up to the newest vote, or refuse to go on without what lies between."""
+        newest = self._signed.load() if self._signed else None
+        if newest is None or newest.height < self.height:
+            return
+        if newest.height > self.height + 1:
+            raise ChainError(
+                "chuỗi đã mất những khối mà nút này đã ký, ký lại sẽ mâu thuẫn: hãy khôi phục từ bản "
+                f"sao lưu mới nhất · the chain's data ends at height {self.height}, but this validator "
+                f"has signed up to {newest.height}, and signing again would contradict it: restore "
+                "the node's folder from its newest backup (docs/reliability.md)"
+            )
+        if newest.height == self.height:
+            stored = self._tip and self._tip.light_block.block_id
+        else:
+            app_hash = self._application.info().app_hash
+            block = make_block(
+                self._genesis, self._tip, app_hash, newest.transactions, self._address
+            )
+            stored = block.id
+        if stored != newest.light_block.block_id:
+            raise ChainError(
+                "nút này đã ký một khối khác ở độ cao ấy: hãy khôi phục từ bản sao lưu mới nhất · "
+                f"this validator has signed another block of height {newest.height} than its chain "
+                "leads to: restore the node's folder from its newest backup (docs/reliability.md)"
+            )
+        if newest.height > self.height:
+            _log.warning("height %d was signed but not stored: made again", newest.height)
+            self._commit(block, newest.light_block)
+
     def _extra(self, block: Block, tip: Tip, shown: int) -> dict[bytes, bytes]:
         height = block.header.height
         record = {"light_block": to_rpc(tip.light_block), "results_hash": tip.results_hash.hex()}
         extra = {
-            _light_key(height): json.dumps(record, separators=(",", ":")).encode(),
-            _block_key(height): block.encode(),
+            light_key(height): json.dumps(record, separators=(",", ":")).encode(),
+            block_key(height): block.encode(),
         }
         if self.height_of(shown) is None:
-            extra[_final_key(shown)] = height.to_bytes(8, "big")
+            extra[final_key(shown)] = height.to_bytes(8, "big")
         return extra
 
     def _load_tip(self) -> Tip | None:
@@ -195,7 +236,7 @@ class Sequencer:
         return Tip(from_rpc(record["light_block"]), bytes.fromhex(record["results_hash"]))
 
     def _record(self, height: int) -> dict[str, Any]:
-        stored = _found(self._application.get_extra(_light_key(height)), height)
+        stored = _found(self._application.get_extra(light_key(height)), height)
         record: dict[str, Any] = json.loads(stored)
         return record
 
@@ -204,14 +245,28 @@ def open_sequencer(
     application: Application, home: Path, on_failure: Callable[[], None] = lambda: None
 ) -> Sequencer:
     """Return the sequencer with the validator key of a node's home. Raises as Sequencer does."""
-    return Sequencer(application, load_validator_key(home), on_failure=on_failure)
+    if (home / RESTORED_FILE).exists():
+        raise ChainError(
+            "nút này được khôi phục, có thể đã ký những khối sau bản sao lưu: moneo restore … --newest "
+            "TỆP · this node was restored and may have signed blocks after its backup: confirm the "
+            "newest evidence known outside first: moneo restore … --newest FILE"
+        )
+    signed = SignedFile(home, application.chain.genesis.cometbft_chain_id)
+    key = load_validator_key(home)
+    return Sequencer(application, key, on_failure=on_failure, signed=signed)
 
 
 def _only_validator(public_key: bytes, key: Ed25519PrivateKey, count: int) -> bytes:
     if count != 1:
-        raise GenesisError(f"the built-in sequencer orders for one validator, genesis has {count}")
+        raise GenesisError(
+            "bộ xếp thứ tự có sẵn chỉ dùng cho một nút kiểm chứng · "
+            f"the built-in sequencer orders for one validator, genesis has {count}"
+        )
     if key.public_key().public_bytes_raw() != public_key:
-        raise GenesisError("validator.key is not the key of the validator in genesis.json")
+        raise GenesisError(
+            "validator.key không phải khóa của nút kiểm chứng trong genesis.json · "
+            "validator.key is not the key of the validator in genesis.json"
+        )
     return validator_address(public_key)
 
 
@@ -224,17 +279,23 @@ def _results_hash(finalized: Finalized) -> bytes:
 
 def _found(stored: bytes | None, height: int) -> bytes:
     if stored is None:
-        raise ChainError(f"the consensus block of height {height} is not stored here")
+        raise ChainError(
+            "thiếu khối đồng thuận, dữ liệu của chuỗi không đầy đủ · "
+            f"the consensus block of height {height} is not stored here"
+        )
     return stored
 
 
-def _light_key(height: int) -> bytes:
+def light_key(height: int) -> bytes:
+    """Where the light block of a height is, and what its results hash to."""
     return b"light/" + height.to_bytes(8, "big")
 
 
-def _block_key(height: int) -> bytes:
+def block_key(height: int) -> bytes:
+    """Where the bytes of the block of a height are."""
     return b"block/" + height.to_bytes(8, "big")
 
 
-def _final_key(number: int) -> bytes:
+def final_key(number: int) -> bytes:
+    """Where the height is whose header shows an EVM block first."""
     return b"final/" + number.to_bytes(8, "big")

@@ -101,7 +101,9 @@ def test_folder_held_by_another_process_is_refused(level: LevelDB) -> None:
     seen = subprocess.run(
         [sys.executable, "-c", code, str(level.path)], capture_output=True, text=True, check=True
     )
-    assert seen.stdout.strip() == f"another node is running on {level.path}"
+    vi, en = seen.stdout.strip().split(" · ")
+    assert vi == "nút khác đang chạy với thư mục này"
+    assert en == f"another node is running on {level.path}"
 
 
 def test_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
