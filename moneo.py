@@ -385,6 +385,129 @@ def run_api(data: operator.Data) -> None:
     raise typer.Exit(run(data))
 
 
+# Looking after what is stored
+
+MARKS = {"good": "✓", "damaged": "✗", "unknown": "?"}
+
+
+@app.command("doctor")
+def doctor(data: operator.Data = Path("var"), as_json: business.AsJson = False) -> None:
+    """Kiểm mọi thứ đã lưu, không sửa gì; chạy được cả khi tỉnh đang chạy · Check all that is stored, change nothing; also while serving.
+
+    0: tốt · all good, 1: hỏng · damage found, 2: chưa biết · could not tell.
+    """
+    from anchor import doctor as anchor_doctor
+    from node import doctor as node_doctor
+
+    settings = _settings(data)
+    found: list[anchor_doctor.Finding | node_doctor.Finding] = []
+
+    def say(finding: "anchor_doctor.Finding | node_doctor.Finding") -> None:
+        found.append(finding)
+        if not as_json:
+            line = f"{MARKS[finding.state]} {finding.what}: {finding.vi} · {finding.en}"
+            console.print(line, markup=False, soft_wrap=True)
+
+    with errors.status("…") as status:
+
+        def progress(done: int, total: int) -> None:
+            status.update(f"{done:,} / {total:,}" if total else f"{done:,}")
+
+        blocks: list[bytes] = []
+        for finding in anchor_doctor.check(settings, blocks, progress):
+            say(finding)
+        # The chain comes last: it only grows, and so has all that the database knows of.
+        node = node_doctor.check(settings.node_home, progress)
+        for one in node.findings:
+            say(one)
+        if node.hashes:
+            say(anchor_doctor.compare(blocks, node.hashes))
+    if as_json:
+        business.print_json([one._asdict() for one in found])
+    states = {one.state for one in found}
+    raise typer.Exit(1 if "damaged" in states else COULD_NOT_TELL if "unknown" in states else 0)
+
+
+@app.command("backup")
+def backup(
+    target: Annotated[Path, typer.Argument(help="Thư mục mới · A new folder")],
+    data: operator.Data = Path("var"),
+    as_json: business.AsJson = False,
+) -> None:
+    """Sao lưu cả tỉnh, kể cả khóa, khi đang chạy · Back up a whole province, keys too, while it serves."""
+    from anchor.backup import backup as copy_province
+    from node.backup import copy_home
+
+    with errors.status(pick("Đang sao lưu…", "Backing up…")), _node_errors():
+        copy_province(_settings(data), target, copy_home)
+    if as_json:
+        business.print_json({"backup": str(target)})
+        return
+    console.print(
+        pick(
+            f"Đã sao lưu vào {target}. Trong đó có khóa bí mật: cất kỹ. Kiểm tra: moneo doctor --data {target}",
+            f"Backed up to {target}. It holds secret keys: keep it safe. Check it: moneo doctor --data {target}",
+        ),
+        soft_wrap=True,
+    )
+
+
+@app.command("restore")
+def restore(
+    source: Annotated[Path, typer.Argument(help="Bản sao lưu · The backup")],
+    data: operator.Data = Path("var"),
+    newest: Annotated[
+        Path | None,
+        typer.Option(
+            help="Tệp bằng chứng mới nhất mà người khác giữ · The newest evidence file anyone holds"
+        ),
+    ] = None,
+    as_json: business.AsJson = False,
+) -> None:
+    """Khôi phục; chỉ ký tiếp sau khi đối chiếu --newest · Restore; nothing is signed before --newest is compared."""
+    from anchor import backup as province
+    from node import backup as node
+
+    if not (data / "version").exists():
+        province.restore(source, data, node.mark_restored)
+    settings = _settings(data)
+    answer: dict[str, object] = {"data": str(data), "signs": newest is not None}
+    if newest is not None:
+        file = newest.read_bytes()
+        with _node_errors():
+            answer["height"] = node.confirm(settings.node_home, province.newest_light_block(file))
+        answer["entries"] = province.check_log(settings, file)
+    if as_json:
+        business.print_json(answer)
+    elif newest is None:
+        console.print(
+            pick(
+                f"Đã khôi phục {data}. Chưa ký gì: chạy lại với --newest và tệp bằng chứng mới nhất mà người khác giữ.",
+                f"Restored {data}. It signs nothing yet: run this again with --newest and the newest evidence file that anyone holds.",
+            ),
+            soft_wrap=True,
+        )
+    else:
+        console.print(
+            pick(
+                f"Khớp: chuỗi đến độ cao {answer['height']}, nhật ký {answer['entries']} mục. Tiếp: moneo serve --data {data}",
+                f"They agree: the chain is at height {answer['height']}, the log has {answer['entries']} entries. Next: moneo serve --data {data}",
+            ),
+            soft_wrap=True,
+        )
+
+
+@contextlib.contextmanager
+def _node_errors() -> Iterator[None]:
+    """Say what a node's folder lacks in one sentence, as for all other refusals."""
+    from node.errors import NodeError
+
+    try:
+        yield
+    except NodeError as error:
+        fail(str(error))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; a refusal of ours is one sentence, not a traceback."""
     try:

@@ -3,11 +3,13 @@
 
 Records, roots and signature are checked before the database is asked for anything that locks. Then
 one transaction holds the sequence (PROTOCOL §2: `seq` and `prev` of each issuer key, 409 with the
-expected ones otherwise) and one row; the receipt goes out only after its commit.
+expected ones otherwise) and one row; the receipt goes out only after its commit. Unsalted records of
+a business whose key the province keeps take the same way, signed inside that transaction.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -21,10 +23,14 @@ from anchor.batch import (
     note_hash,
     open_batch_note,
 )
+from anchor.custody import Salted, open_signer, salt_entries
 from anchor.errors import AnchorError, BatchError, FormatError
-from anchor.issuers import ACCEPTED_STATES
+from anchor.idempotency import KeyReused, Once, answered, remember
+from anchor.importer import Entry
+from anchor.issuers import ACCEPTED_STATES, Issuer
 from anchor.note import Signer, split_note
 from anchor.receipt import Receipt
+from anchor.record import Mode
 from anchor.settings import Settings
 from anchor.store import PackedRecords, Store, batch_id, batches, issuers, next_id
 
@@ -40,6 +46,8 @@ Problem = Literal[
     "future",
     "wrong-seq",
     "wrong-prev",
+    "no-custody",
+    "key-reused",
 ]
 
 # Who reads a refusal is the business: Vietnamese and English.
@@ -69,6 +77,15 @@ _TEXTS: Final[dict[Problem, tuple[str, str]]] = {
     "wrong-prev": (
         "lô số {seq} không nối tiếp lô trước mà tỉnh đã nhận",
         "batch {seq} does not follow the one that the province has accepted before it",
+    ),
+    "no-custody": (
+        "tỉnh không giữ khóa ký cho tổ chức này: hãy tự ký lô, hoặc nhờ tỉnh tạo khóa giữ hộ",
+        "the province keeps no signing key for this organisation: sign the batch yourself, or ask "
+        "the province to keep a key",
+    ),
+    "key-reused": (
+        "Idempotency-Key này đã dùng cho nội dung khác: nội dung mới cần khóa mới",
+        "this Idempotency-Key was used for other content: new content needs a new key",
     ),
 }
 # The lines of a batch note that are computed from its records.
@@ -133,13 +150,47 @@ class Acceptor:
         self._store = store
         self._signer = signer
 
-    def accept(self, body: bytes, organisation: str, now: int) -> Accepted:
+    def accept(
+        self, body: bytes, organisation: str, now: int, request: Once | None = None
+    ) -> Accepted:
         """Check, store and acknowledge the batch in `body`; see Province.accept."""
         checked = self._check(body)
         key = self._key(checked, organisation)
         with self._store.write() as connection:
-            known = _stored(connection, note_hash(checked.note_text))
-            return known or self._insert(connection, checked, key, now)
+            if known := _answered(connection, request, now):
+                return known
+            accepted = _stored(connection, note_hash(checked.note_text))
+            accepted = accepted or self._insert(connection, checked, key, now)
+            _remember(connection, request, checked, now)
+            return accepted
+
+    def accept_entries(
+        self,
+        entries: Sequence[Entry],
+        mode: Mode,
+        keys: Sequence[Issuer],
+        now: int,
+        request: Once | None = None,
+    ) -> Accepted:
+        """Salt, sign, store and acknowledge records in the clear; see Province.accept_entries."""
+        kept = open_signer(self._settings, keys)
+        if kept is None:
+            raise BatchRefused("no-custody")
+        signer, issuer = kept
+        key = _Key(issuer.id, issuer.organisation, issuer.public_key)
+        with self._store.read() as connection:
+            if known := _answered(connection, request, now):
+                return known
+        salted = _salt(entries, mode)
+        with self._store.write() as connection:
+            # Asked again: whoever sent the same request at the same time was here first.
+            if known := _answered(connection, request, now):
+                return known
+            seq, prev = expected_sequence(connection, key.id)
+            checked = salted.sign(signer, log=self._settings.origin, seq=seq, prev=prev, time=now)
+            accepted = self._insert(connection, checked, key, now)
+            _remember(connection, request, checked, now)
+            return accepted
 
     def _check(self, body: bytes) -> CheckedBody:
         if len(body) > MAX_BATCH_BYTES:
@@ -231,6 +282,29 @@ def _check_sequence(connection: Connection, checked: CheckedBody, key: _Key) -> 
         raise BatchRefused("wrong-seq", expected=expected, seq=checked.note.seq, next=seq)
     if checked.note.prev != prev:
         raise BatchRefused("wrong-prev", expected=expected, seq=seq)
+
+
+def _salt(entries: Sequence[Entry], mode: Mode) -> Salted:
+    try:
+        return salt_entries(entries, mode)
+    except BatchError as error:
+        raise BatchRefused("malformed", error.record, error.field, why=error) from error
+
+
+def _answered(connection: Connection, request: Once | None, now: int) -> Accepted | None:
+    """The answer that this request got when it came first, None if it is new."""
+    if request is None:
+        return None
+    try:
+        digest = answered(connection, request, now)
+    except KeyReused as error:
+        raise BatchRefused("key-reused") from error
+    return _stored(connection, digest) if digest else None
+
+
+def _remember(connection: Connection, request: Once | None, checked: CheckedBody, now: int) -> None:
+    if request is not None:
+        remember(connection, request, note_hash(checked.note_text), now)
 
 
 def _stored(connection: Connection, digest: bytes) -> Accepted | None:

@@ -112,7 +112,9 @@ class Capturer:
         waited = 0.0
         while (answer := self._chain.light_block(block)) is None:
             if waited > FINAL_SECONDS:
-                raise ChainError(f"block {block} is not final after {FINAL_SECONDS:.0f} s")
+                raise ChainError(
+                    f"khối chưa được chốt · block {block} is not final after {FINAL_SECONDS:.0f} s"
+                )
             self._wait(POLL_SECONDS)
             waited += POLL_SECONDS
         eras = tuple(minimal(era) for era in self._chain.eras())
@@ -121,9 +123,13 @@ class Capturer:
             verify_eras(trust, eras).finality(light_block)
             header = parse_header(answer.header)
         except LightError as error:
-            raise ChainAnswerError(f"light block of block {block}: {error}") from error
+            raise ChainAnswerError(
+                f"nút trả lời sai · light block of block {block}: {error}"
+            ) from error
         if header.hash != light_block.header.app_hash or header.number != block:
-            raise ChainAnswerError(f"light block of block {block} carries another header")
+            raise ChainAnswerError(
+                f"nút trả lời sai · light block of block {block} carries another header"
+            )
         return FinalState(header, light_block, eras)
 
     def _prove(
@@ -140,7 +146,7 @@ class Capturer:
             _check_slot(log_root, slot, log.slots[0], head.commitment())
             registry_root = _storage_root(header, "IssuerRegistry", registry)
         except LightError as error:
-            raise ChainAnswerError(f"proof in block {number}: {error}") from error
+            raise ChainAnswerError(f"nút trả lời sai · proof in block {number}: {error}") from error
         pieces = {HEAD_SUBJECT: _join(log.account, log.slots[0], registry.account)}
         for issuer, place, proof in zip(issuers, slots, registry.slots, strict=True):
             try:
@@ -170,7 +176,9 @@ class Capturer:
             # Some hash was wrong, now or before: begin anew next time.
             with self._store.write() as connection:
                 connection.execute(delete(ancestry))
-            raise ChainAnswerError(f"the blocks before {header.number} are not its ancestors")
+            raise ChainAnswerError(
+                f"nút trả lời sai · the blocks before {header.number} are not its ancestors"
+            )
 
 
 def pack(block: LightBlock) -> bytes:
@@ -230,7 +238,9 @@ def _storage_root(header: EvmHeader, contract: str, proof: AccountProof) -> byte
     account = pool.account(header.state_root, contracts.ADDRESSES[contract])
     pool.finish()
     if account is None or account.code_hash != contracts.code_hash(contract):
-        raise ChainAnswerError(f"{contract} is not at its address, or another version of it")
+        raise ChainAnswerError(
+            f"hợp đồng không đúng · {contract} is not at its address, or another version of it"
+        )
     return account.storage_root
 
 

@@ -305,9 +305,9 @@ class Chain:
             answer = self._web3.provider.make_request(RPCEndpoint(method), parameters)
         error = answer.get("error")
         if error is not None:
-            raise ChainRefused(_reason(method, error))
+            raise ChainRefused(f"nút từ chối · {_reason(method, error)}")
         if "result" not in answer:
-            raise ChainAnswerError(f"{method}: an answer without result")
+            raise ChainAnswerError(f"nút trả lời sai · {method}: an answer without result")
         return answer["result"]
 
 
@@ -346,18 +346,20 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except requests.HTTPError as error:
-        raise ChainUnreachable(f"the node answers {error}") from error
+        raise ChainUnreachable(f"nút báo lỗi · the node answers {error}") from error
     except (requests.RequestException, OSError) as error:
         raise ChainUnreachable("không kết nối được nút · the node can't be reached") from error
     except BadResponseFormat as error:
-        raise ChainAnswerError(str(error)) from error
+        raise ChainAnswerError(f"nút trả lời sai · {error}") from error
     except Web3RPCError as error:
-        raise ChainRefused(error.message or str(error)) from error
+        raise ChainRefused(f"nút từ chối · {error.message or error}") from error
     except Web3Exception as error:
         # Reverts are among these: ContractLogicError carries the contract's reason.
-        raise ChainRefused(str(error)) from error
+        raise ChainRefused(f"nút từ chối · {error}") from error
     except ValueError as error:
-        raise ChainAnswerError(f"the node's answer can't be read: {error}") from error
+        raise ChainAnswerError(
+            f"không đọc được câu trả lời của nút · the node's answer can't be read: {error}"
+        ) from error
 
 
 @contextmanager
@@ -366,7 +368,7 @@ def _shaped(method: str) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, AttributeError, ValueError, LightError) as error:
-        raise ChainAnswerError(f"{method}: malformed answer: {error}") from error
+        raise ChainAnswerError(f"nút trả lời sai · {method}: malformed answer: {error}") from error
 
 
 def _reason(method: str, error: Any) -> str:

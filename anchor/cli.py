@@ -22,7 +22,7 @@ from rich.table import Table
 
 from anchor import outbox
 from anchor.durable import write_durably
-from anchor.errors import AnchorError
+from anchor.errors import AnchorError, FormatError
 from anchor.evidence import MAX_EVIDENCE_BYTES
 from anchor.importer import DiaryError, read_diary
 from anchor.keys import KeyFileError, create_private_key, request
@@ -271,7 +271,15 @@ def _only_issuer() -> str:
         )
     from anchor.keys import open_request
 
-    return open_request(requests[0].read_bytes())[0]
+    try:
+        return open_request(requests[0].read_bytes())[0]
+    except FormatError as error:
+        fail(
+            pick(
+                f"{requests[0]}: yêu cầu khóa không đúng ({error})",
+                f"{requests[0]}: the key request is no good ({error})",
+            )
+        )
 
 
 def _progress(*, quiet: bool) -> Progress:

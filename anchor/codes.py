@@ -33,6 +33,7 @@ HASH_TITLE = b"moneo/code/v1\n"
 
 Level = Literal["gtin", "lot", "serial", "own"]
 _KEYS: dict[str, Level] = {"01": "gtin", "10": "lot", "21": "serial"}
+_NAMES = {"10": "lô", "21": "số sê-ri"}
 _SET_82 = re.compile(r"""[!"%&'()*+,\-./0-9:;<=>?A-Z_a-z]{1,20}""")
 _OWN = re.compile(r"/c(?:/[A-Za-z0-9._~-]{1,64}){1,8}")
 _PRIMARY_KEY = re.compile(r"/01/[0-9]{14}(?=/|$)")
@@ -102,7 +103,7 @@ def parse_path(path: str) -> Code:
         CodeError: another form, a wrong check digit, or characters a code can't have.
     """
     if len(path) > MAX_URL:
-        raise CodeError(f"longer than {MAX_URL} characters")
+        raise CodeError(f"dài hơn {MAX_URL} ký tự", f"longer than {MAX_URL} characters")
     if path.startswith("/c/"):
         return _parse_own(path)
     parts = path.split("/")
@@ -118,7 +119,10 @@ def parse_path(path: str) -> Code:
             ["01", "10", "21"],
         )
     ):
-        raise CodeError("expected /01/{gtin}[/10/{lot}][/21/{serial}] or /c/{own code}")
+        raise CodeError(
+            "cần /01/{gtin}[/10/{lô}][/21/{số}] hoặc /c/{mã riêng}",
+            "expected /01/{gtin}[/10/{lot}][/21/{serial}] or /c/{own code}",
+        )
     _check_gtin(values[0])
     named = zip(keys[1:], values[1:], strict=True)
     tail = "".join(f"/{key}/{_canonical(key, value)}" for key, value in named)
@@ -132,13 +136,16 @@ def from_digital_link(url: str) -> Code:
         CodeError: not http(s), or its path does not end in a code.
     """
     if len(url) > MAX_URL:
-        raise CodeError(f"longer than {MAX_URL} characters")
+        raise CodeError(f"dài hơn {MAX_URL} ký tự", f"longer than {MAX_URL} characters")
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise CodeError(f"not a URL: {error}") from error
+        raise CodeError("không phải địa chỉ URL", f"not a URL: {error}") from error
     if parts.scheme not in {"http", "https"} or not parts.netloc:
-        raise CodeError("a Digital Link begins with https:// and a host")
+        raise CodeError(
+            "mã dạng địa chỉ bắt đầu bằng https:// và tên máy chủ",
+            "a Digital Link begins with https:// and a host",
+        )
     # A host may keep its codes below a path of its own.
     key = None if parts.path.startswith("/c/") else _PRIMARY_KEY.search(parts.path)
     return parse_path(parts.path[key.start() :] if key else parts.path)
@@ -152,37 +159,58 @@ def check_digit(digits: str) -> str:
 
 def _parse_own(path: str) -> Code:
     if not _OWN.fullmatch(path):
-        raise CodeError("an own code is /c/ and 1 to 8 segments of A-Z a-z 0-9 - . _ ~")
+        raise CodeError(
+            "mã riêng gồm /c/ và 1 đến 8 đoạn chữ A-Z a-z 0-9 - . _ ~",
+            "an own code is /c/ and 1 to 8 segments of A-Z a-z 0-9 - . _ ~",
+        )
     if _DOTS & set(path.split("/")):
-        raise CodeError("a segment of dots alone can't be part of a URL")
+        raise CodeError(
+            "một đoạn chỉ có dấu chấm không dùng được trong địa chỉ",
+            "a segment of dots alone can't be part of a URL",
+        )
     return Code(path)
 
 
 def _check_gtin(gtin: str) -> None:
     if not _GTIN.fullmatch(gtin):
         raise CodeError(
-            f"a GTIN has 14 digits here (pad with zeros on the left), not {gtin[:32]!r}"
+            "GTIN ở đây có 14 chữ số (thêm số 0 vào bên trái)",
+            f"a GTIN has 14 digits here (pad with zeros on the left), not {gtin[:32]!r}",
         )
-    if gtin[-1] != check_digit(gtin[:-1]):
-        raise CodeError(f"wrong check digit: {gtin} should end in {check_digit(gtin[:-1])}")
+    if gtin[-1] != (right := check_digit(gtin[:-1])):
+        raise CodeError(
+            f"sai chữ số kiểm tra: số cuối phải là {right}",
+            f"wrong check digit: {gtin} should end in {right}",
+        )
 
 
 def _canonical(key: str, value: str) -> str:
     text = _decode(value)
     if not _SET_82.fullmatch(text):
-        raise CodeError(f"a {_KEYS[key]} is 1 to 20 characters of GS1's set 82, not {text[:32]!r}")
+        raise CodeError(
+            f"{_NAMES[key]} dài 1 đến 20 ký tự trong bộ 82 ký tự của GS1",
+            f"a {_KEYS[key]} is 1 to 20 characters of GS1's set 82, not {text[:32]!r}",
+        )
     if text in _DOTS:
-        raise CodeError(f"a {_KEYS[key]} of dots alone can't be part of a URL")
+        raise CodeError(
+            f"{_NAMES[key]} chỉ có dấu chấm không dùng được trong địa chỉ",
+            f"a {_KEYS[key]} of dots alone can't be part of a URL",
+        )
     return quote(text, safe="")
 
 
 def _decode(segment: str) -> str:
     if segment and not _SEGMENT.fullmatch(segment):
-        raise CodeError(f"characters that have to be percent-encoded in {segment[:64]!r}")
+        raise CodeError(
+            "có ký tự phải viết dạng %XX",
+            f"characters that have to be percent-encoded in {segment[:64]!r}",
+        )
 
     def replace(match: re.Match[str]) -> str:
         if len(match[0]) != 3:
-            raise CodeError(f"an incomplete percent-encoding in {segment[:64]!r}")
+            raise CodeError(
+                "ký tự dạng %XX viết thiếu", f"an incomplete percent-encoding in {segment[:64]!r}"
+            )
         return chr(int(match[0][1:], 16))
 
     return _ENCODED.sub(replace, segment)

@@ -47,7 +47,15 @@ class Base64Error(FormatError):
 
 
 class CodeError(FormatError):
-    """A trace code or GS1 Digital Link that is not well formed."""
+    """A trace code or GS1 Digital Link that is not well formed.
+
+    `vi` and `en` say the same to a person; the message is both.
+    """
+
+    def __init__(self, vi: str, en: str) -> None:
+        self.vi = vi
+        self.en = en
+        super().__init__(f"{vi} · {en}")
 
 
 class RecordError(FormatError):
@@ -114,7 +122,7 @@ class LogCorruptError(LogError):
 
     def __init__(self, file: str, message: str) -> None:
         self.file = file
-        super().__init__(f"{file}: {message}")
+        super().__init__(f"nhật ký trên đĩa không đúng ở tệp này · {file}: {message}")
 
 
 class LogLockedError(LogError):

@@ -8,11 +8,14 @@ member by member. Nothing is guessed: what cannot be read is refused with its ro
 
 import csv
 import io
+import math
+import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from urllib.parse import quote
 
 from anchor import ijson
 from anchor.codes import Code, CodeError, from_digital_link, parse_path
@@ -22,6 +25,16 @@ MAX_FILE_BYTES = 32 * 1024 * 1024
 MAX_ROWS = 100_000
 MAX_LINE_BYTES = 64 * 1024
 MAX_COMPLAINTS = 20
+# A cell: the 22 columns of a row together stay below what a record may have.
+MAX_CELL = 500
+CODE_COLUMNS = frozenset({"gtin", "lot", "serial", "input_gtin", "input_lot"})
+# ECMA-376 §18.17.3
+FORMULA_ERRORS = frozenset(
+    {"#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A", "#GETTING_DATA"}
+)
+MAX_QUANTITY = 1e12
+# A year outside of these is a slip of the pen, and time zones can't be reckoned at the ends.
+FIRST_YEAR, LAST_YEAR = 1900, 9998
 ID_HOST = "https://id.gs1.org"
 VIETNAM = timezone(timedelta(hours=7))
 EVENT_TYPES = frozenset(
@@ -44,11 +57,28 @@ QUANTITY_LISTS = (
 
 
 class DiaryError(AnchorError):
-    """A diary that cannot be read; `complaints` holds one sentence for each row and column at fault."""
+    """A diary that cannot be read; `complaints` holds one sentence for each row and column at fault.
 
-    def __init__(self, complaints: Sequence[str]) -> None:
+    `record` is the index of the first record at fault, None where it is the file's.
+    """
+
+    def __init__(self, complaints: Sequence[str], record: int | None = None) -> None:
         self.complaints = tuple(complaints)
+        self.record = record
         super().__init__("\n".join(complaints))
+
+
+class CellError(ValueError):
+    """One cell of a diary that cannot be read: its column, and why, in both languages."""
+
+    def __init__(self, column: str, vi: str, en: str) -> None:
+        self.column = column
+        self.vi = vi
+        self.en = en
+        super().__init__(f"cột · column '{column}': {vi} · {en}")
+
+
+_Check = Callable[[Mapping[str, str]], object]
 
 
 @dataclass(frozen=True)
@@ -111,6 +141,8 @@ COLUMNS = {
     "recorded_by": ("recorded by", "nguoi ghi"),
     "phone": ("phone", "dien thoai"),
     "note": ("note", "ghi chu"),
+    # What a marked spreadsheet says of a row; it comes back with the row and is no part of it.
+    "mend": ("mend", "can sua"),
 }
 HEADINGS = {heading: column for column, headings in COLUMNS.items() for heading in headings}
 REQUIRED = ("stage", "time", "product", "gtin", "lot")
@@ -174,17 +206,19 @@ def read_diary(name: str, data: bytes) -> list[Entry]:
 def _collect(name: str, rows: Iterator[tuple[int, Callable[[], Entry]]]) -> list[Entry]:
     entries: list[Entry] = []
     complaints: list[str] = []
-    for line, read in rows:
-        if len(entries) >= MAX_ROWS:
+    first = None
+    for index, (line, read) in enumerate(rows):
+        if index >= MAX_ROWS:
             raise DiaryError([f"{name}: quá {MAX_ROWS} dòng · more than {MAX_ROWS} rows: split it"])
         try:
             entries.append(read())
         except (ValueError, AnchorError) as error:
+            first = index if first is None else first
             complaints.append(f"{name}: dòng · line {line}: {error}")
             if len(complaints) == MAX_COMPLAINTS:
                 break
     if complaints:
-        raise DiaryError(complaints)
+        raise DiaryError(complaints, first)
     if not entries:
         raise DiaryError([f"{name}: không có dòng nào · it holds no rows"])
     return entries
@@ -204,7 +238,7 @@ def _json_entry(line: str) -> Entry:
     if not isinstance(event, dict):
         raise ValueError("một đối tượng JSON được chờ đợi · a JSON object is expected")
     kind = event.pop("type", None)
-    if kind not in EVENT_TYPES:
+    if not isinstance(kind, str) or kind not in EVENT_TYPES:
         raise ValueError(
             f"cột · member 'type': {kind!r} không phải sự kiện EPCIS · is no EPCIS event"
         )
@@ -219,7 +253,10 @@ def codes_of(event: Mapping[str, Any]) -> tuple[Code, ...]:
     """
     found: dict[str, Code] = {}
     for member in (*EPC_LISTS, *QUANTITY_LISTS):
-        for item in event.get(member, ()):
+        items = event.get(member, [])
+        if not isinstance(items, list):
+            raise ValueError(f"cột · member '{member}': cần một danh sách · has to be a list")
+        for item in items:
             uri = item.get("epcClass") if isinstance(item, dict) else item
             try:
                 code = from_digital_link(str(uri))
@@ -233,23 +270,41 @@ def codes_of(event: Mapping[str, Any]) -> tuple[Code, ...]:
 
 
 def _csv_rows(text: str) -> Iterator[tuple[int, Callable[[], Entry]]]:
+    rows = csv_table(text)
+    _, headings = next(rows, (1, []))
+    columns = columns_of(headings)
+    for number, row in rows:
+        yield number, lambda row=row: read_row(cells_of(columns, row))  # type: ignore[misc]
+
+
+def csv_table(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line number, cells) of the lines of a CSV file that are not empty, headings first.
+
+    Raises:
+        DiaryError: a quote that does not end, or a cell without end.
+    """
     first = text.split("\n", 1)[0]
     # Vietnamese Excel writes semicolons where the decimal sign is a comma.
     delimiter = max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        columns = _columns(next(reader, []))
         for row in reader:
             if any(cell.strip() for cell in row):
-                yield reader.line_num, lambda row=row: _csv_entry(_cells(columns, row))  # type: ignore[misc]
+                yield reader.line_num, row
     except csv.Error as error:
         raise DiaryError([f"dòng · line {reader.line_num}: {error}"]) from error
 
 
-def _columns(headings: Sequence[str]) -> list[str]:
+def columns_of(headings: Sequence[str]) -> list[str]:
+    """Return which columns of `COLUMNS` these headings name, in their order.
+
+    Raises:
+        DiaryError: unknown, missing and repeated ones, a sentence each.
+    """
     columns = [HEADINGS.get(plain(heading), "") for heading in headings]
     complaints = [
-        f"cột · column “{heading}”: không nhận ra · not known; các cột · columns: {', '.join(COLUMNS)}"
+        f"cột · column “{heading[:64]}”: không nhận ra · not known; các cột · columns: "
+        f"{', '.join(COLUMNS)}"
         for heading, column in zip(headings, columns, strict=True)
         if not column
     ]
@@ -262,30 +317,146 @@ def _columns(headings: Sequence[str]) -> list[str]:
         f"cột lặp · column twice: {c}" for c in set(columns) if c and columns.count(c) > 1
     ]
     if complaints:
-        raise DiaryError(complaints)
+        raise DiaryError(complaints[:MAX_COMPLAINTS])
     return columns
 
 
-def _cells(columns: Sequence[str], row: Sequence[str]) -> dict[str, str]:
+def cells_of(columns: Sequence[str], row: Sequence[str]) -> dict[str, str]:
+    """Return the cells of a row that hold something, by column, without spaces round them.
+
+    Raises:
+        CellError: there are more cells than headings.
+    """
     if len(row) > len(columns) and any(cell.strip() for cell in row[len(columns) :]):
-        raise ValueError("nhiều ô hơn tiêu đề · more cells than headings")
-    cells = {c: unicodedata.normalize("NFC", v.strip()) for c, v in zip(columns, row, strict=False)}
-    return {column: value for column, value in cells.items() if value}
+        raise CellError(columns[-1], "nhiều ô hơn tiêu đề", "more cells than headings")
+    cells = {c: _tidy(c, v) for c, v in zip(columns, row, strict=False)}
+    return {column: value for column, value in cells.items() if value and column != "mend"}
 
 
-def _csv_entry(cells: Mapping[str, str]) -> Entry:
-    for column in REQUIRED:
-        if column not in cells:
-            raise ValueError(f"cột · column '{column}': trống · is empty")
+# What spreadsheets do to a cell without being asked. Only what has one reading is put right here;
+# the rest is refused where the cell is read.
+_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))
+_POWER = re.compile(r"([0-9])(?:[.,]([0-9]+))?[eE]\+([0-9]{1,3})", re.ASCII)
+_WHOLE = re.compile(r"([0-9]+)[.,]0+", re.ASCII)
+_GROUPED = re.compile(
+    r"(?:[0-9]{1,3}(?:\.[0-9]{3})+,[0-9]+|[0-9]{1,3}(?:,[0-9]{3})+\.[0-9]+"
+    r"|[0-9]{1,3}(?: [0-9]{3})+(?:[.,][0-9]+)?)",
+    re.ASCII,
+)
+_AMBIGUOUS = re.compile(r"[0-9]{1,3}(?:[.,][0-9]{3})+", re.ASCII)
+_SERIAL = re.compile(r"[0-9]{5}(?:[.,][0-9]+)?", re.ASCII)
+# A serial date counts days from here (ECMA-376 §18.17.4.1): 1900 is taken for a leap year.
+_SERIAL_ZERO = datetime(1899, 12, 30, tzinfo=VIETNAM)
+_FIRST_SERIAL, _LAST_SERIAL = 20_000, 80_000
+
+
+def _tidy(column: str, text: str) -> str:
+    text = " ".join(unicodedata.normalize("NFC", text.translate(_INVISIBLE)).split())
+    mend = _MENDERS.get(column)
+    return mend(text) if mend else text
+
+
+def _tidy_gtin(text: str) -> str:
+    """Undo what makes a number of a GTIN: groups, an apostrophe, a fraction of nought, a power of ten."""
+    text = text.lstrip("'").replace(" ", "")
+    if match := _WHOLE.fullmatch(text):
+        return match[1]
+    if match := _POWER.fullmatch(text):
+        digits, power = match[1] + (match[2] or ""), int(match[3])
+        # Only with every digit there is it the same number.
+        return digits[: power + 1] if _has_all(digits, power) else text
+    return text
+
+
+def _has_all(digits: str, power: int) -> bool:
+    return len(digits) > power and not digits[power + 1 :].strip("0")
+
+
+def _tidy_number(text: str) -> str:
+    if not _GROUPED.fullmatch(text):
+        return text
+    mark = max(text.rfind(","), text.rfind("."))
+    if mark < 0:
+        return text.replace(" ", "")
+    return "".join(c for c in text[:mark] if c.isdigit()) + "." + text[mark + 1 :]
+
+
+def _tidy_time(text: str) -> str:
+    """Turn the serial number of a date into the date."""
+    days = float(text.replace(",", ".")) if _SERIAL.fullmatch(text) else 0.0
+    if not _FIRST_SERIAL <= days < _LAST_SERIAL:
+        return text
+    moment = _SERIAL_ZERO + timedelta(seconds=round(days * 86_400))
+    return moment.strftime("%d/%m/%Y %H:%M:%S")
+
+
+_MENDERS: dict[str, Callable[[str], str]] = {
+    "time": _tidy_time,
+    "gtin": _tidy_gtin,
+    "input_gtin": _tidy_gtin,
+    "quantity": _tidy_number,
+    "input_quantity": _tidy_number,
+}
+
+
+def read_row(cells: Mapping[str, str]) -> Entry:
+    """Return the entry of one row of a diary.
+
+    Raises:
+        CellError: the first cell that cannot be read.
+    """
+    for error in check_row(cells):
+        raise error
+    stage = _stage(cells)
+    event = _event(stage, cells)
+    return Entry(event, f"epcis.{stage.event.lower()}", codes_of(event))
+
+
+def check_row(cells: Mapping[str, str]) -> list[CellError]:
+    """Return what is wrong with a row, every cell on its own; empty if `read_row` takes it."""
+    wrong = [CellError(c, "trống", "is empty") for c in REQUIRED if c not in cells]
+    missing = {error.column for error in wrong}
+    wrong += [error for column in cells if (error := _check_text(column, cells[column]))]
+    missing |= {error.column for error in wrong}
+    for needs, check in _CHECKS:
+        if missing.isdisjoint(needs):
+            try:
+                check(cells)
+            except CellError as error:
+                wrong.append(error)
+                # What depends on this cell would only say the same again.
+                missing.add(error.column)
+    return wrong
+
+
+def _check_text(column: str, text: str) -> CellError | None:
+    """What is wrong with a cell whatever it should hold."""
+    if len(text) > MAX_CELL:
+        return CellError(
+            column, f"dài hơn {MAX_CELL} ký tự", f"is longer than {MAX_CELL} characters"
+        )
+    if text in FORMULA_ERRORS:
+        return CellError(column, f"công thức báo lỗi {text}", f"the formula failed: {text}")
+    if column in CODE_COLUMNS and _POWER.fullmatch(text) and not text.isdigit():
+        return CellError(
+            column,
+            f"bảng tính đã viết mã thành {text} và làm mất chữ số: đổi cột sang dạng Văn bản (Text) "
+            "rồi nhập lại mã",
+            f"the spreadsheet wrote the code as {text} and lost digits: format the column as Text, "
+            "then type the code again",
+        )
+    return None
+
+
+def _stage(cells: Mapping[str, str]) -> Stage:
     name = STAGE_NAMES.get(plain(cells["stage"]))
     if name is None:
-        raise ValueError(
-            f"cột · column 'stage': “{cells['stage']}” không phải · is none of: "
-            "thả giống, thu hoạch, đóng gói, xuất hàng"
+        raise CellError(
+            "stage",
+            f"“{cells['stage'][:64]}” không phải một trong: thả giống, thu hoạch, đóng gói, xuất hàng",
+            f"“{cells['stage'][:64]}” is none of: stocking, harvest, packing, shipping",
         )
-    event = _event(STAGES[name], cells)
-    codes = codes_of(event)
-    return Entry(event, f"epcis.{STAGES[name].event.lower()}", codes)
+    return STAGES[name]
 
 
 def _event(stage: Stage, cells: Mapping[str, str]) -> dict[str, Any]:
@@ -299,10 +470,6 @@ def _event(stage: Stage, cells: Mapping[str, str]) -> dict[str, Any]:
         event["action"] = stage.action
     own = _quantity(cells, "")
     if stage.event == "TransformationEvent":
-        if "input_lot" not in cells:
-            raise ValueError(
-                "cột · column 'input_lot': cần lô nguồn · the lot it came from is needed"
-            )
         event["inputQuantityList"] = [_quantity(cells, "input_")]
         event["outputQuantityList"] = [own]
     elif "serial" in cells:
@@ -314,37 +481,96 @@ def _event(stage: Stage, cells: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _quantity(cells: Mapping[str, str], prefix: str) -> dict[str, Any]:
-    gtin = cells.get(f"{prefix}gtin", cells["gtin"])
-    path = f"/01/{gtin.zfill(14)}/10/{cells[f'{prefix}lot']}"
-    if not prefix and "serial" in cells:
-        path += f"/21/{cells['serial']}"
-    try:
-        item: dict[str, Any] = {"epcClass": ID_HOST + parse_path(path).path}
-    except CodeError as error:
-        raise ValueError(f"cột · column '{prefix}gtin', '{prefix}lot': {error}") from error
-    if amount := cells.get(f"{prefix}quantity"):
-        item["quantity"] = _number(f"{prefix}quantity", amount)
-        item["uom"] = _unit(f"{prefix}unit", cells.get(f"{prefix}unit", ""))
+    item: dict[str, Any] = {"epcClass": _class(cells, prefix)}
+    if f"{prefix}quantity" in cells:
+        item["quantity"] = _number(cells, prefix)
+        item["uom"] = _unit(cells, prefix)
     return item
 
 
-def _number(column: str, text: str) -> int | float:
+def _class(cells: Mapping[str, str], prefix: str) -> str:
+    gtin = _gtin(cells, prefix)
+    for column, key in ((f"{prefix}lot", "10"), ("" if prefix else "serial", "21")):
+        if column in cells:
+            gtin += f"/{key}/{quote(cells[column], safe='')}"
+            _path(column, gtin)
+    return ID_HOST + _path(f"{prefix}lot", gtin)
+
+
+def _gtin(cells: Mapping[str, str], prefix: str) -> str:
+    column = f"{prefix}gtin" if f"{prefix}gtin" in cells else "gtin"
+    path = f"/01/{cells[column].zfill(14)}"
+    _path(column, path)
+    return path
+
+
+def _path(column: str, path: str) -> str:
     try:
-        value = float(text.replace(",", "."))
+        return parse_path(path).path
+    except CodeError as error:
+        raise CellError(column, error.vi, error.en) from error
+
+
+def _number(cells: Mapping[str, str], prefix: str) -> int | float:
+    column = f"{prefix}quantity"
+    text = cells[column]
+    try:
+        value = float(text.replace(",", ".")) if text.isascii() else math.nan
     except ValueError:
-        raise ValueError(
-            f"cột · column '{column}': “{text}” không phải số · is no number"
-        ) from None
-    if not 0 < value < 1e12:
-        raise ValueError(f"cột · column '{column}': “{text}” phải lớn hơn 0 · must be above 0")
+        value = math.nan
+    if _AMBIGUOUS.fullmatch(text) and not text.startswith("0"):
+        plainly = re.sub("[.,]", "", text)
+        raise CellError(
+            column,
+            f"“{text}” đọc được hai cách: viết {plainly} hoặc thêm một số 0 sau phần lẻ",
+            f"“{text}” can be read in two ways: write {plainly}, or one more 0 after the fraction",
+        )
+    if not math.isfinite(value) or "_" in text:
+        raise CellError(column, f"“{text[:64]}” không phải số", f"“{text[:64]}” is no number")
+    if not 0 < value < MAX_QUANTITY:
+        raise CellError(column, f"“{text[:64]}” phải lớn hơn 0", f"“{text[:64]}” must be above 0")
     return int(value) if value.is_integer() else value
 
 
-def _unit(column: str, text: str) -> str:
+def _unit(cells: Mapping[str, str], prefix: str) -> str:
+    column = f"{prefix}unit"
+    text = cells.get(column, "")
     unit = UNITS.get(plain(text))
     if unit is None:
-        raise ValueError(f"cột · column '{column}': “{text}”: dùng · use kg, con, thùng (case)")
+        raise CellError(
+            column,
+            f"“{text[:64]}”: dùng kg, con hoặc thùng",
+            f"“{text[:64]}”: use kg, piece or case",
+        )
     return unit
+
+
+def _input_lot(cells: Mapping[str, str]) -> None:
+    if _stage(cells).event == "TransformationEvent" and "input_lot" not in cells:
+        raise CellError("input_lot", "cần lô nguồn", "the lot it came from is needed")
+
+
+def _input(cells: Mapping[str, str]) -> None:
+    if _stage(cells).event == "TransformationEvent":
+        _class(cells, "input_")
+
+
+def _amount(prefix: str, read: Callable[[Mapping[str, str], str], object]) -> _Check:
+    return lambda cells: read(cells, prefix) if f"{prefix}quantity" in cells else None
+
+
+# Which cells a check needs, and the check; those that fail are named on their own.
+_CHECKS: tuple[tuple[tuple[str, ...], _Check], ...] = (
+    (("stage",), _stage),
+    (("time",), lambda cells: _time(cells["time"])),
+    (("gtin",), lambda cells: _class(cells, "")),
+    (("stage",), _input_lot),
+    (("stage", "gtin", "input_lot"), _input),
+    ((), _amount("", _number)),
+    ((), _amount("", _unit)),
+    ((), _amount("input_", _number)),
+    ((), _amount("input_", _unit)),
+)
 
 
 TIME_FORMATS = ("%d/%m/%Y %H:%M", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y", "%Y-%m-%d %H:%M", "%Y-%m-%d")
@@ -353,9 +579,11 @@ TIME_FORMATS = ("%d/%m/%Y %H:%M", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y", "%Y-%m-%d %H:
 def _time(text: str) -> str:
     """Return a time of the diary as RFC 3339 UTC; times without a zone are Vietnam's."""
     moment = _iso_time(text) or _local_time(text)
-    if moment is None:
-        raise ValueError(
-            f"cột · column 'time': “{text}”: viết như · write it like 31/12/2026 14:30"
+    if moment is None or not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise CellError(
+            "time",
+            f"“{text[:64]}”: viết như 31/12/2026 14:30",
+            f"“{text[:64]}”: write it like 31/12/2026 14:30",
         )
     zoned = moment if moment.tzinfo else moment.replace(tzinfo=VIETNAM)
     return zoned.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import Connection, RowMapping, Select, insert, or_, select, update
 
 from anchor import ijson
-from anchor.codes import parse_path
+from anchor.codes import CodeError, parse_path
 from anchor.errors import AnchorError, FormatError
 from anchor.keys import open_request
 from anchor.note import key_hash
@@ -212,7 +212,10 @@ def _find_same(
 
 def _check_words(organisation: str, custody: str, display: str) -> None:
     if custody not in CUSTODIES:
-        raise IssuerRefused(f"custody is holder or operator, not {custody!r}")
+        raise IssuerRefused(
+            "khóa do doanh nghiệp giữ (holder) hoặc tỉnh giữ (operator) · "
+            f"custody is holder or operator, not {custody!r}"
+        )
     for what, value in (("organisation", organisation), ("name", display)):
         if not 0 < len(value) <= MAX_TEXT or not value.isprintable():
             raise IssuerRefused(
@@ -231,8 +234,8 @@ def _check_prefix(prefix: str) -> str:
         return prefix
     try:
         return parse_path(prefix).path
-    except FormatError as error:
+    except CodeError as error:
         raise IssuerRefused(
-            f"tiền tố {prefix!r} không đúng · no code prefix: write /01/ and the first digits of "
-            f"the GTIN, or a whole code's path ({error})"
+            f"tiền tố {prefix!r} không đúng ({error.vi}) · no code prefix: write /01/ and the first "
+            f"digits of the GTIN, or a whole code's path ({error.en})"
         ) from error

@@ -2,8 +2,8 @@
 """Keeps private keys in files that nobody else can read, and introduces a new key to the province.
 
 Ed25519 keys (issuer, log) are PEM PKCS #8 (RFC 5958, RFC 8410); the member's secp256k1 key is 64
-hexadecimal digits and LF, which every Ethereum tool reads. Files are created with mode 0600, never
-overwritten, and refused when others may read them.
+hexadecimal digits and LF, which every Ethereum tool reads. Files are created whole, with mode 0600,
+never overwritten, and refused when others may read them.
 
 A key request is a note, signed with the very key it names, which proves possession (PROTOCOL §4):
 
@@ -17,6 +17,7 @@ import re
 import secrets
 import stat
 from base64 import b32encode
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -55,10 +56,12 @@ __all__ = [
     "new_issuer_id",
     "open_request",
     "request",
+    "server_key",
 ]
 
 ISSUER_ID = re.compile(r"[a-z2-7]{16}")
 ISSUER_ID_BYTES = 10
+SERVER_KEY_BYTES = 32
 MAX_KEY_FILE = 4096
 OWNER_ONLY = 0o600
 # The order of secp256k1's group (SEC 2 §2.4.1): a private key is 1 to one less than this.
@@ -107,10 +110,13 @@ def load_private_key(path: Path) -> Ed25519PrivateKey:
         key = load_pem_private_key(_load(path), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise KeyFileError(
-            f"{path.name}: not an unencrypted private key in PEM: {error}"
+            f"{path.name}: không phải khóa riêng dạng PEM không mã hóa · "
+            f"not an unencrypted private key in PEM: {error}"
         ) from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise KeyFileError(f"{path.name}: a private key, but not Ed25519")
+        raise KeyFileError(
+            f"{path.name}: là khóa riêng nhưng không phải Ed25519 · a private key, but not Ed25519"
+        )
     return key
 
 
@@ -133,11 +139,29 @@ def load_member_key(path: Path) -> bytes:
     """
     match = re.fullmatch(rb"(?:0x)?([0-9a-fA-F]{64})\n?", _load(path))
     if not match:
-        raise KeyFileError(f"{path.name}: not 64 hexadecimal digits")
+        raise KeyFileError(f"{path.name}: không phải 64 chữ số hex · not 64 hexadecimal digits")
     number = int(match[1], 16)
     if not 0 < number < SECP256K1_ORDER:
-        raise KeyFileError(f"{path.name}: outside secp256k1's range of private keys")
+        raise KeyFileError(
+            f"{path.name}: không thể là khóa secp256k1 · outside secp256k1's range of private keys"
+        )
     return number.to_bytes(32, "big")
+
+
+def server_key(path: Path) -> bytes:
+    """Return the 32 random bytes that the server keys its HMACs with, made when first asked for.
+
+    Raises:
+        KeyFileError: others may read the file, or it holds no such key.
+    """
+    if not path.exists():
+        # Another process may be faster: then its key is the one.
+        with suppress(KeyFileError):
+            _create(path, secrets.token_hex(SERVER_KEY_BYTES).encode() + b"\n")
+    match = re.fullmatch(rb"([0-9a-f]{64})\n", _load(path))
+    if not match:
+        raise KeyFileError(f"{path.name}: không phải 64 chữ số hex · not 64 hexadecimal digits")
+    return bytes.fromhex(match[1].decode())
 
 
 def request(signer: Signer) -> bytes:
@@ -161,23 +185,27 @@ def open_request(note: bytes) -> tuple[str, bytes]:
         name, key = parse_statement(text, TITLE, _RULES, NoteError)
         ed25519.check_public_key(key)
     except SignatureError as error:
-        raise NoteError(f"a weak key: {error}", line=3) from error
+        raise NoteError(f"khóa yếu · a weak key: {error}", line=3) from error
     open_note(note, name, key, 1)
     return name, key
 
 
 def _create(path: Path, data: bytes) -> None:
-    try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
-    except FileExistsError as error:
-        raise KeyFileError(
-            f"{path.name}: exists already, and a key is never overwritten"
-        ) from error
+    # Its name comes last, so that a crash never leaves half a key where one is looked for.
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
     try:
         os.write(file, data)
         os.fsync(file)
+        path.hardlink_to(part)
+    except FileExistsError as error:
+        raise KeyFileError(
+            f"{path.name}: đã có, khóa không bao giờ bị ghi đè · "
+            "exists already, and a key is never overwritten"
+        ) from error
     finally:
         os.close(file)
+        part.unlink()
     sync_folder(path.parent)
 
 
@@ -187,9 +215,14 @@ def _load(path: Path) -> bytes:
             mode = os.fstat(file.fileno()).st_mode
             data = file.read(MAX_KEY_FILE + 1)
     except OSError as error:
-        raise KeyFileError(f"{path.name}: {error.strerror}") from error
+        raise KeyFileError(
+            f"{path.name}: không đọc được khóa · the key can't be read: {error.strerror}"
+        ) from error
     if stat.S_IMODE(mode) & (stat.S_IRWXG | stat.S_IRWXO):
-        raise KeyFileError(f"{path.name}: others can read it; allow only its owner (chmod 600)")
+        raise KeyFileError(
+            f"{path.name}: người khác đọc được, chỉ cho chủ tệp đọc · "
+            "others can read it; allow only its owner (chmod 600)"
+        )
     if len(data) > MAX_KEY_FILE:
-        raise KeyFileError(f"{path.name}: too long for a key")
+        raise KeyFileError(f"{path.name}: quá dài, không phải khóa · too long for a key")
     return data

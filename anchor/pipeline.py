@@ -101,6 +101,15 @@ class Pipeline:
         """Bring the database into line with the log on disk; once, before anything else."""
         self._sequencing.reconcile()
 
+    def catch_up(self) -> int:
+        """Make sure that the log holds its head on the chain; return the head's size.
+
+        Raises ChainError if the chain can't be used now, PipelineError if the log is behind.
+        """
+        self._connect()
+        self._sender.settle()
+        return self._current_head().size
+
     def log_batches(self) -> int:
         """accepted → logged, for some batches; return how many. Needs no chain."""
         return self._sequencing.step()
@@ -155,6 +164,7 @@ class Pipeline:
                 set_meta(connection, "evm_chain_id", value)
             elif known != value:
                 raise PipelineError(
+                    "nút thuộc chuỗi khác với thư mục dữ liệu này, hãy sửa [node] rpc · "
                     f"the node serves chain {chain_id}, this data folder is of chain "
                     f"{known.decode()}: set [node] rpc in moneo.toml to the right node"
                 )
@@ -176,13 +186,17 @@ class Pipeline:
             )
             return encode_trust(trust)
         except (LightError, ValueError) as error:
-            raise ChainAnswerError(f"the chain's first light block: {error}") from error
+            raise ChainAnswerError(
+                f"khối đầu của chuỗi không đúng · the chain's first light block: {error}"
+            ) from error
 
     def _genesis(self) -> FinalBlock:
         waited = 0.0
         while (final := self._chain.light_block(0)) is None:
             if waited > FINAL_SECONDS:
-                raise ChainError("the chain's first block is not final yet")
+                raise ChainError(
+                    "khối đầu của chuỗi chưa được chốt · the chain's first block is not final yet"
+                )
             self._wait(POLL_SECONDS)
             waited += POLL_SECONDS
         return final
@@ -202,14 +216,18 @@ class Pipeline:
             head = self._recognise(commitment)
         if head.size > self._log.size or self._log.root(head.size) != head.root:
             raise PipelineError(
-                f"the log on disk ({self._log.size} entries) is not the one whose {head.size} "
+                "nhật ký trên đĩa không phải nhật ký đã neo, hãy khôi phục thư mục nhật ký từ bản sao "
+                f"lưu mới nhất · the log on disk ({self._log.size} entries) is not the one whose {head.size} "
                 "entries are anchored: restore the log's folder from its newest backup"
             )
         return head
 
     def _register_log(self) -> None:
         if self._stored_head() is not None:
-            raise PipelineError("the chain has lost this log: is it another chain?")
+            raise PipelineError(
+                "chuỗi không còn nhật ký này, có phải chuỗi khác không? · "
+                "the chain has lost this log: is it another chain?"
+            )
         call = register_log_call(self._origin, self._log_key_id)
         self._sender.send([Wish("log", 0, call)])
 
@@ -223,12 +241,19 @@ class Pipeline:
         """Find the preimage of a head that the database does not have; it was lost after sending."""
         head = self._chain.last_head(self._origin)
         if head is None or head.commitment() != commitment:
-            raise PipelineError("the log's head on the chain is not known: has it been retired?")
+            raise PipelineError(
+                "không nhận ra đầu nhật ký trên chuỗi, nhật ký đã bị cho nghỉ chăng? · "
+                "the log's head on the chain is not known: has it been retired?"
+            )
         if (head.owner, head.log_key_id) != (self._chain.address, self._log_key_id):
-            raise PipelineError("the log on the chain is of another owner or another key")
+            raise PipelineError(
+                "nhật ký trên chuỗi thuộc chủ khác hoặc khóa khác · "
+                "the log on the chain is of another owner or another key"
+            )
         if head.size > self._log.size or self._log.root(head.size) != head.root:
             raise PipelineError(
-                f"{head.size} entries are anchored that are not in the log on disk: restore the "
+                "nhật ký trên đĩa thiếu mục đã neo, hãy khôi phục thư mục nhật ký từ bản sao lưu mới "
+                f"nhất · {head.size} entries are anchored that are not in the log on disk: restore the "
                 "log's folder from its newest backup"
             )
         with self._store.write() as connection:
@@ -278,7 +303,10 @@ class Pipeline:
     def _recognise_revocation(self, issuer: Issuer) -> None:
         told = self._chain.last_issuer(issuer.key_id)
         if told is None or not told.revoked:
-            raise ChainAnswerError(f"the chain holds something unknown for {issuer.name}")
+            raise ChainAnswerError(
+                "không nhận ra dữ liệu của khóa này trên chuỗi · "
+                f"the chain holds something unknown for {issuer.name}"
+            )
         with self._store.write() as connection:
             _issuer_revoked(connection, issuer.id, told.revoked)
 
@@ -383,7 +411,9 @@ def _store_head(connection: Connection, head: Head, state: str, checkpoint: byte
         values |= {"size": head.size, "checkpoint": checkpoint}
         connection.execute(insert(anchors).values(values))
     elif bytes(known[0]) != head.root:
-        raise PipelineError(f"two roots for a log of {head.size} entries")
+        raise PipelineError(
+            f"nhật ký có hai gốc khác nhau · two roots for a log of {head.size} entries"
+        )
     else:
         connection.execute(update(anchors).where(anchors.c.size == head.size).values(values))
 

@@ -20,11 +20,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from anchor import keys
 from anchor.accept import Accepted, Acceptor, BatchRefused
 from anchor.assemble import Assembler, NotAnchored
+from anchor.backup import check_open
+from anchor.custody import CUSTODY, keep_key
 from anchor.errors import AnchorError
 from anchor.evidence import EvidenceTooLarge
+from anchor.idempotency import Once, forget, once
+from anchor.importer import Entry
 from anchor.issuers import Custody, Issuer, IssuerRefused, Issuers, IssuerState
 from anchor.note import Signer
-from anchor.record import Record
+from anchor.record import Mode, Record
 from anchor.settings import Settings, write
 from anchor.store import Store, StoredBatch, UnknownBatch
 from node.light import keccak256
@@ -77,6 +81,7 @@ class BatchStatus:
     checkpoint_size: int | None = None
     evm_block: int | None = None
     anchored_at: int | None = None
+    custody: Custody = "holder"
 
 
 def found(settings: Settings) -> bytes:
@@ -138,6 +143,30 @@ class Province:
         """
         return self._issuers.add(organisation, key_request, custody, prefixes, name)
 
+    def keep_issuer(
+        self, organisation: str, name: str, prefixes: Sequence[str], display: str
+    ) -> Issuer:
+        """Keep a key for the issuer `name` and add it with custody "operator".
+
+        The key never leaves the data folder. Asked again, this answers with the same key; after
+        its revocation with a new one. Raises IssuerRefused, KeyFileError.
+        """
+        if name.rpartition("/")[0] != self.settings.origin:
+            raise IssuerRefused(
+                "tên phải bắt đầu bằng · the issuer's name has to begin with "
+                f"{self.settings.origin}/"
+            )
+        signer = keep_key(self.settings, name, self._issuers.of(organisation))
+        wanted = keys.request(signer)
+        issuer = self._issuers.add(organisation, wanted, CUSTODY, prefixes, display)
+        if issuer.custody != CUSTODY:
+            # A key keeps its custody for life: two custodies are two keys (PROTOCOL §4).
+            raise IssuerRefused(
+                "khóa này đã đăng ký là do tổ chức tự giữ · this key is registered as the "
+                "organisation's own already"
+            )
+        return issuer
+
     def issuer(self, name: str) -> Issuer | None:
         """The newest key of the issuer `<origin>/<issuer id>`, or None."""
         return self._issuers.newest(name)
@@ -153,14 +182,51 @@ class Province:
         """
         return self._issuers.revoke(name, key_id)
 
-    def accept(self, body: bytes, organisation: str, now: int | None = None) -> Accepted:
+    def accept(
+        self,
+        body: bytes,
+        organisation: str,
+        now: int | None = None,
+        request: Once | None = None,
+    ) -> Accepted:
         """Check a signed batch, store it durably and answer with a signed receipt.
 
-        `body` is the wire form of anchor.batch; `now` POSIX seconds (the clock's by default).
-        When this returns, the batch is on disk. The same note again gets the same answer with
+        `body` is the wire form of anchor.batch; `now` POSIX seconds (the clock's by default);
+        `request` names the request, so that it is carried out once. When this returns, the batch
+        is on disk. The same note, or the same request, again gets the same answer with
         `duplicate` set. Raises BatchRefused.
         """
-        return self._acceptor.accept(body, organisation, int(time.time()) if now is None else now)
+        check_open(self.settings)
+        now = int(time.time()) if now is None else now
+        return self._acceptor.accept(body, organisation, now, request)
+
+    def accept_entries(
+        self,
+        entries: Sequence[Entry],
+        mode: Mode,
+        organisation: str,
+        now: int | None = None,
+        request: Once | None = None,
+    ) -> Accepted:
+        """Salt records, sign them with the key kept for the organisation, and accept the batch.
+
+        Its custody is `operator`. `now` and `request` as for `accept`; without a request, sending
+        records again writes them again. Raises BatchRefused ("no-custody" if no key is kept),
+        KeyFileError.
+        """
+        check_open(self.settings)
+        now = int(time.time()) if now is None else now
+        known = self._issuers.of(organisation)
+        return self._acceptor.accept_entries(entries, mode, known, now, request)
+
+    def once(self, organisation: str, key: str, *content: bytes) -> Once:
+        """A request of `organisation` under its idempotency key; FormatError if that is no key."""
+        return once(keys.server_key(self.settings.server_key), organisation, key, *content)
+
+    def forget(self, now: int | None = None) -> None:
+        """Forget the requests of more than 30 days ago."""
+        with self.store.write() as connection:
+            forget(connection, int(time.time()) if now is None else now)
 
     def status(self, batch: str) -> BatchStatus:
         """Where the batch stands; UnknownBatch if there is none."""
@@ -180,6 +246,7 @@ class Province:
             checkpoint_size=anchor.size if anchor else None,
             evm_block=anchor.block if anchor else None,
             anchored_at=anchor.anchored_at if anchor else None,
+            custody=row.custody,
         )
 
     def receipt(self, batch: str) -> bytes:

@@ -2,8 +2,9 @@
 """The anchor process: the sole writer of the log and the sole user of the member's key.
 
 It moves accepted batches into the log whether or not the chain answers, and anchors as soon as it
-does. It stops at SIGTERM or SIGINT between two durable steps; a crash at any other point costs
-nothing either.
+does. While its disk is full or read-only it waits, and then begins anew from what is stored. It
+stops at SIGTERM or SIGINT between two durable steps; a crash at any other point costs nothing
+either.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from threading import Event
 from types import FrameType
 from typing import Final
 
+from sqlalchemy.exc import OperationalError
+
+from anchor.backup import anchoring, caught_up, check_open, is_behind
 from anchor.chain import Chain, ChainError
 from anchor.keys import load_member_key, load_private_key
 from anchor.note import Signer
@@ -42,11 +46,33 @@ def run(data: Path) -> None:
     """
     stop = Event()
     with _stopped_by_signals(stop):
-        serve(load(data), stop, _print)
+        serve_through(load(data), stop, _print)
+
+
+def serve_through(settings: Settings, stop: Event, say: Callable[[str], None]) -> None:
+    """Serve, and begin anew after each failure of the disk, until `stop` is set."""
+    pause, trouble = FIRST_RETRY_SECONDS, ""
+    while not stop.is_set():
+        began = time.monotonic()
+        try:
+            serve(settings, stop, say)
+        except (OSError, OperationalError) as error:
+            if time.monotonic() - began > LAST_RETRY_SECONDS:
+                pause, trouble = FIRST_RETRY_SECONDS, ""
+            reason = str(error).splitlines()[0]
+            if reason != trouble:
+                say(
+                    "đĩa không dùng được, sẽ thử lại, không mất gì · "
+                    f"the disk can't be used, will try again, nothing is lost: {reason}"
+                )
+            trouble = reason
+            stop.wait(pause)
+            pause = min(2 * pause, LAST_RETRY_SECONDS)
 
 
 def serve(settings: Settings, stop: Event, say: Callable[[str], None]) -> None:
     """Do the anchor process's work until `stop` is set; `say` gets a sentence for a person."""
+    check_open(settings)
     signer = Signer(settings.origin, load_private_key(settings.log_key))
     secret = load_member_key(settings.member_key)
     # The log's lock is what makes this process the only one.
@@ -61,7 +87,10 @@ def serve(settings: Settings, stop: Event, say: Callable[[str], None]) -> None:
         try:
             pipeline = Pipeline(settings, store, log, chain, signer, say, wait)
             pipeline.reconcile()
-            _Loop(pipeline, stop, say).run()
+            if is_behind(settings):
+                _catch_up(pipeline, say, wait)
+                caught_up(settings)
+            _Loop(settings, pipeline, stop, say).run()
         except Stopped:
             pass
         finally:
@@ -69,10 +98,31 @@ def serve(settings: Settings, stop: Event, say: Callable[[str], None]) -> None:
             store.close()
 
 
+def _catch_up(
+    pipeline: Pipeline, say: Callable[[str], None], wait: Callable[[float], None]
+) -> None:
+    """Wait for the chain: a restored log signs nothing before it is at its head there."""
+    while True:
+        try:
+            size = pipeline.catch_up()
+        except ChainError as error:
+            say(f"chờ chuỗi trước khi ký · waiting for the chain before signing: {error}")
+            wait(LAST_RETRY_SECONDS / 10)
+            continue
+        say(
+            f"nhật ký khôi phục đã theo kịp chuỗi ({size} mục), ký tiếp được · "
+            f"the restored log is at its head on the chain ({size} entries) and may sign again"
+        )
+        return
+
+
 class _Loop:
     """Logs whenever something is accepted; anchors when due; backs off while the chain is away."""
 
-    def __init__(self, pipeline: Pipeline, stop: Event, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: Settings, pipeline: Pipeline, stop: Event, say: Callable[[str], None]
+    ) -> None:
+        self._settings = settings
         self._pipeline = pipeline
         self._stop = stop
         self._say = say
@@ -84,7 +134,9 @@ class _Loop:
         while not self._stop.is_set():
             logged = self._pipeline.log_batches()
             if time.monotonic() >= self._retry_at and self._pipeline.is_due():
-                self._advance()
+                with anchoring(self._settings) as may:
+                    if may:
+                        self._advance()
             if not logged:
                 self._stop.wait(IDLE_SECONDS)
 

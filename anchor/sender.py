@@ -102,7 +102,10 @@ class Sender:
         for each in self._unsettled():
             while not self._is_settled(each):
                 if time.monotonic() > deadline:
-                    raise ChainError(f"a transaction is not mined after {MINED_SECONDS:.0f} s")
+                    raise ChainError(
+                        "giao dịch chưa vào khối · "
+                        f"a transaction is not mined after {MINED_SECONDS:.0f} s"
+                    )
                 self._wait(POLL_SECONDS)
 
     def _keep(

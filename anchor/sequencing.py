@@ -70,7 +70,8 @@ class Sequencing:
     def _check_gapless(self, places: list[int]) -> None:
         if places != list(range(self._log.size, self._log.size + len(places))):
             raise PipelineError(
-                f"the database has places {places[:3]} for a log of {self._log.size} entries: "
+                "nhật ký trên đĩa thiếu mục so với cơ sở dữ liệu, hãy khôi phục thư mục nhật ký từ "
+                f"bản sao lưu · the database has places {places[:3]} for a log of {self._log.size} entries: "
                 "restore the log's folder from its backup"
             )
 
@@ -142,7 +143,8 @@ def _put_right(connection: Connection, start: int, entries: list[bytes]) -> None
         row = connection.execute(query).first()
         if row is None:
             raise PipelineError(
-                f"entry {start + at} of the log is in no batch of the database: restore the "
+                "nhật ký có mục mà cơ sở dữ liệu không có, hãy khôi phục cơ sở dữ liệu từ bản sao lưu "
+                f"mới nhất · entry {start + at} of the log is in no batch of the database: restore the "
                 "database from its newest backup"
             )
         found.append(row[0])

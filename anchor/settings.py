@@ -79,6 +79,16 @@ class Settings:
         return self.data / "keys" / "log.key"
 
     @property
+    def server_key(self) -> Path:
+        """The file with the server's own secret, which keys HMACs and signs nothing for others."""
+        return self.data / "keys" / "server.key"
+
+    @property
+    def custody(self) -> Path:
+        """The folder of the issuer keys that the province keeps for businesses."""
+        return self.data / "keys" / "custody"
+
+    @property
     def trust_path(self) -> Path:
         """The trust file, made once the node has a light block for its genesis."""
         return self.data / "trust.json"
@@ -144,18 +154,26 @@ def _whole_seconds(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 31 * 86_400
 
 
+_LINE = ("một dòng chữ", "one line of text")
+_NAME = ("tên như example.vn/camau/2026", "a name such as example.vn/camau/2026")
+_HOST_NAMES = ("danh sách tên máy chủ", "a list of host names")
+_HOST_PORT = ("HOST:PORT", "HOST:PORT")
+_PAUSE = ("số giây, từ 0.05 đến 86400", "seconds, 0.05 to 86400")
+_DATABASE_URL = ("URL của cơ sở dữ liệu", "a database URL")
+_DAYS = ("số giây nguyên, nhiều nhất 31 ngày", "whole seconds, up to 31 days")
+_WEB_URL = ("URL http hoặc https", "an http or https URL")
 # (table, key) -> (field of Settings, check, what it has to be); a key without default is required.
 _KEYS = {
-    ("province", "name"): ("name", _text, "one line of text"),
-    ("province", "origin"): ("origin", _origin, "a name such as example.vn/camau/2026"),
-    ("province", "hosts"): ("hosts", _hosts, "a list of host names"),
-    ("node", "rpc"): ("rpc", _rpc, "HOST:PORT"),
-    ("anchor", "interval"): ("interval", _seconds, "seconds, 0.05 to 86400"),
-    ("anchor", "database"): ("database", _database, "a database URL"),
-    ("anchor", "max_ahead"): ("max_ahead", _whole_seconds, "whole seconds, up to 31 days"),
-    ("anchor", "log_by"): ("log_by", _whole_seconds, "whole seconds, up to 31 days"),
-    ("api", "listen"): ("listen", _address, "HOST:PORT"),
-    ("api", "public_url"): ("public_url", _url, "an http or https URL"),
+    ("province", "name"): ("name", _text, _LINE),
+    ("province", "origin"): ("origin", _origin, _NAME),
+    ("province", "hosts"): ("hosts", _hosts, _HOST_NAMES),
+    ("node", "rpc"): ("rpc", _rpc, _HOST_PORT),
+    ("anchor", "interval"): ("interval", _seconds, _PAUSE),
+    ("anchor", "database"): ("database", _database, _DATABASE_URL),
+    ("anchor", "max_ahead"): ("max_ahead", _whole_seconds, _DAYS),
+    ("anchor", "log_by"): ("log_by", _whole_seconds, _DAYS),
+    ("api", "listen"): ("listen", _address, _HOST_PORT),
+    ("api", "public_url"): ("public_url", _url, _WEB_URL),
 }
 _REQUIRED = (("province", "name"), ("province", "origin"))
 
@@ -165,13 +183,16 @@ def load(data: Path) -> Settings:
     version = _read(data / "version").decode("ascii", "replace").strip()
     if version != VERSION:
         raise SettingsError(
-            f"{data} is a data folder of version {version!r} and this program reads version "
+            "thư mục dữ liệu thuộc phiên bản khác: hãy dùng chương trình đã tạo ra nó, hoặc thư "
+            f"mục khác · {data} is a data folder of version {version!r} and this program reads version "
             f"{VERSION}: use the program that made it, or another folder"
         )
     try:
         tables = tomllib.loads(_read(data / "moneo.toml").decode("utf-8"))
     except ValueError as error:
-        raise SettingsError(f"{data / 'moneo.toml'} is not TOML: {error}") from error
+        raise SettingsError(
+            f"tệp cấu hình không đúng dạng TOML · {data / 'moneo.toml'} is not TOML: {error}"
+        ) from error
     return _settings(data, tables)
 
 
@@ -182,7 +203,7 @@ def write(settings: Settings) -> None:
     """
     data = settings.data
     if (data / "version").exists():
-        raise SettingsError(f"{data} is a data folder already")
+        raise SettingsError(f"đã có thư mục dữ liệu ở đây · {data} is a data folder already")
     text = _dump(settings)
     _settings(data, tomllib.loads(text))
     for folder in (data, data / "keys"):
@@ -195,17 +216,20 @@ def _settings(data: Path, tables: Mapping[str, Any]) -> Settings:
     values: dict[str, Any] = {}
     for table, entries in tables.items():
         if not isinstance(entries, dict):
-            raise SettingsError(f"moneo.toml: {table} is not a table")
+            raise SettingsError(f"moneo.toml: cần một bảng · {table} is not a table")
         for key, value in entries.items():
             if (table, key) not in _KEYS:
-                raise SettingsError(f"moneo.toml: [{table}] {key} is unknown")
+                raise SettingsError(f"moneo.toml: mục lạ · [{table}] {key} is unknown")
             field, check, wanted = _KEYS[table, key]
             if not check(value):
-                raise SettingsError(f"moneo.toml: [{table}] {key} has to be {wanted}")
+                raise SettingsError(
+                    f"moneo.toml: [{table}] {key} phải là {wanted[0]} · "
+                    f"[{table}] {key} has to be {wanted[1]}"
+                )
             values[field] = tuple(value) if isinstance(value, list) else value
     for table, key in _REQUIRED:
         if _KEYS[table, key][0] not in values:
-            raise SettingsError(f"moneo.toml: [{table}] {key} is missing")
+            raise SettingsError(f"moneo.toml: thiếu mục · [{table}] {key} is missing")
     return Settings(data=data, **values)
 
 
@@ -226,7 +250,11 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             content = file.read(MAX_SETTINGS_BYTES + 1)
     except OSError as error:
-        raise SettingsError(f"{path} can't be read: {error.strerror}") from error
+        raise SettingsError(
+            f"không đọc được cấu hình · {path} can't be read: {error.strerror}"
+        ) from error
     if len(content) > MAX_SETTINGS_BYTES:
-        raise SettingsError(f"{path} is longer than {MAX_SETTINGS_BYTES} bytes")
+        raise SettingsError(
+            f"tệp cấu hình quá dài · {path} is longer than {MAX_SETTINGS_BYTES} bytes"
+        )
     return content

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from sqlalchemy import (
     BigInteger,
@@ -187,6 +187,7 @@ class BatchRow:
     accepted_at: int
     log_index: int | None
     logged_at: int | None
+    custody: Literal["holder", "operator"]
 
 
 @dataclass(frozen=True)
@@ -302,6 +303,7 @@ class Store:
                 set_meta(plain, "schema", SCHEMA)
             elif schema != SCHEMA:
                 raise StoreError(
+                    "cơ sở dữ liệu thuộc phiên bản khác, hãy dùng chương trình đã tạo ra nó · "
                     f"the database has schema {schema.decode('ascii', 'replace')} and this program "
                     f"reads {SCHEMA.decode()}: use the program that made it"
                 )
@@ -401,6 +403,7 @@ def read_batch(connection: Connection, batch: str) -> BatchRow:
             batches.c.accepted_at,
             batches.c.log_index,
             batches.c.logged_at,
+            issuers.c.custody,
         )
         .join(issuers, issuers.c.id == batches.c.issuer_id)
         .where(batches.c.note_hash == note_hash_of(batch))
@@ -408,7 +411,8 @@ def read_batch(connection: Connection, batch: str) -> BatchRow:
     row = connection.execute(query).first()
     if row is None:
         raise UnknownBatch(f"there is no batch {batch}")
-    return BatchRow(row[0], batch, *row[1:])
+    values: Sequence[Any] = row[1:]
+    return BatchRow(row[0], batch, *values)
 
 
 def get_meta(connection: Connection, key: str) -> bytes | None:

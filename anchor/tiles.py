@@ -75,6 +75,16 @@ def bundle_name(index: int, width: int = TILE_WIDTH) -> str:
     return _name(ENTRIES, index, width)
 
 
+def log_files(size: int) -> Iterator[str]:
+    """Yield the paths of the files that a log of this size needs beside its checkpoint."""
+    for index in range(-(-size // TILE_WIDTH)):
+        yield bundle_name(index, min(size - (index << TILE_HEIGHT), TILE_WIDTH))
+    for level, (full, width) in enumerate(_edge_places(size)):
+        yield from (tile_name(level, index) for index in range(full))
+        if width:
+            yield tile_name(level, full, width)
+
+
 class Log:
     """One log on disk: any number of readers, and one writer at a time.
 
@@ -671,5 +681,8 @@ def _take_lock(path: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(lock)
-        raise LogLockedError(f"{path.name}: another process is writing this log") from error
+        raise LogLockedError(
+            f"{path.name}: tiến trình khác đang ghi nhật ký này · "
+            "another process is writing this log"
+        ) from error
     return lock

@@ -132,7 +132,7 @@ def parse_trust(data: bytes) -> Trust:
     except TrustError:
         raise
     except (FormatError, LightError) as error:
-        raise TrustError(f"trust file: {error}") from error
+        raise TrustError(f"tệp tin cậy không đúng · trust file: {error}") from error
     return trust
 
 
@@ -140,7 +140,10 @@ def encode_trust(trust: Trust) -> bytes:
     """Write a trust file: indented JSON, so that people can read it. Raises `TrustError`."""
     data = json.dumps(_write(trust), ensure_ascii=False, indent=1).encode() + b"\n"
     if parse_trust(data) != trust:
-        raise TrustError("the trust file would not read back as the same")
+        raise TrustError(
+            "tệp tin cậy ghi ra không đọc lại được như cũ · "
+            "the trust file would not read back as the same"
+        )
     return data
 
 
@@ -155,9 +158,14 @@ def replaces(old: bytes, new: bytes) -> tuple[Member, ...]:
     pinned, fresh = parse_trust(old), parse_trust(new)
     ids = [(one.cometbft_chain_id, one.evm_chain_id, one.contracts) for one in (pinned, fresh)]
     if ids[0] != ids[1]:
-        raise TrustError("the new trust file is of another chain or of other contracts")
+        raise TrustError(
+            "tệp tin cậy mới thuộc chuỗi khác hoặc hợp đồng khác · "
+            "the new trust file is of another chain or of other contracts"
+        )
     if fresh.date < pinned.date:
-        raise TrustError("the new trust file is older than the pinned one")
+        raise TrustError(
+            "tệp tin cậy mới cũ hơn tệp đã ghim · the new trust file is older than the pinned one"
+        )
     _check_follows(pinned, fresh)
     return tuple(member for member in fresh.members if member not in pinned.members)
 
@@ -171,22 +179,34 @@ def _check_follows(pinned: Trust, fresh: Trust) -> None:
     if fresh.light_block.header in known:
         later = known[known.index(fresh.light_block.header) + 1 :]
         if [era.header for era in fresh.eras[: len(later)]] != later:
-            raise TrustError("the new trust file tells the changes of validators differently")
+            raise TrustError(
+                "tệp tin cậy mới kể khác về các lần đổi nút kiểm chứng · "
+                "the new trust file tells the changes of validators differently"
+            )
         return
     try:
         past = verify_eras(pinned.chain).finality(fresh.light_block).past
     except LightError as error:
-        raise TrustError(f"the new light block doesn't follow from the pinned: {error}") from error
+        raise TrustError(
+            "khối mới không nối tiếp tệp đã ghim · "
+            f"the new light block doesn't follow from the pinned: {error}"
+        ) from error
     if past:
-        raise TrustError("the new light block is signed by validators of the past")
+        raise TrustError(
+            "khối mới do các nút kiểm chứng cũ ký · "
+            "the new light block is signed by validators of the past"
+        )
 
 
 def _check_format(value: Any) -> None:
     name = value.get("format") if isinstance(value, dict) else None
     if not isinstance(name, str) or not name.startswith("moneo/trust/"):
-        raise TrustError("not a trust file")
+        raise TrustError("không phải tệp tin cậy · not a trust file")
     if name != FORMAT:
-        raise UnknownTrust(f"trust file of format {name[:64]}: it needs a newer verifier")
+        raise UnknownTrust(
+            "tệp tin cậy này cần bản kiểm tra mới hơn · "
+            f"trust file of format {name[:64]}: it needs a newer verifier"
+        )
 
 
 def _read(value: Any) -> Trust:
@@ -208,7 +228,7 @@ def _read(value: Any) -> Trust:
 def _read_date(value: Any) -> int:
     time = parse_time(shape.text(value, "date", MAX_DATE))
     if time.nanos or time.seconds < 0:
-        raise TrustError("date: whole seconds since 1970")
+        raise TrustError("tệp tin cậy có ngày không đúng · date: whole seconds since 1970")
     return time.seconds
 
 
@@ -243,10 +263,13 @@ def _check(trust: Trust) -> None:
     verify_eras(trust.chain)
     header = parse_header(trust.header)
     if header.hash != trust.light_block.header.app_hash:
-        raise TrustError("the light block doesn't carry this EVM header")
+        raise TrustError(
+            "khối của tệp tin cậy không mang tiêu đề EVM này · "
+            "the light block doesn't carry this EVM header"
+        )
     for names in ([one.owner for one in trust.members], [one.name for one in trust.members]):
         if len(set(names)) != len(names):
-            raise TrustError("a member is named twice")
+            raise TrustError("một thành viên có tên hai lần · a member is named twice")
 
 
 def _write(trust: Trust) -> dict[str, Any]:

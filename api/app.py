@@ -12,14 +12,15 @@ import fastapi
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from anchor.backup import BackupError
 from anchor.codes import Code
 from anchor.errors import AnchorError
 from anchor.settings import Settings
-from api import evidence, health, openapi, qr, submit
+from api import evidence, health, openapi, qr, submit, upload
 from api.evidence import unknown_code
 from api.guard import Guard
 from api.pages import STYLE, STYLE_PATH, WEB
@@ -29,6 +30,7 @@ from api.words import Wording
 
 INDEX_SECONDS = 2.0
 RETRY_SECONDS = 10.0
+FORGET_SECONDS = 600.0
 LANGUAGE_VARIES = "Accept, Accept-Language"
 ICON = (WEB / "static" / "moneo.svg").read_bytes()
 FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
@@ -38,6 +40,10 @@ QR: dict[str, tuple[Callable[[str], bytes], str]] = {
     "/qr.png": (qr.png, qr.PNG_TYPE),
 }
 STATUS_CODES = {404: "not-found", 405: "method-not-allowed"}
+NOT_STORED = Wording(
+    "Máy chủ chưa ghi được vào đĩa (đầy, chỉ đọc hoặc đang bận); chưa lưu gì. Hãy gửi lại sau.",
+    "The server can't use its disk now (full, read-only or busy); nothing was kept. Send it again later.",
+)
 NO_PAGE = Wording("Không có gì ở địa chỉ này.", "There is nothing at this address.")
 BAD_METHOD = Wording(
     "Địa chỉ này không nhận phương thức đó.", "This address does not take that method."
@@ -55,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
         state = await run_in_threadpool(State.open, settings)
         app.state.moneo, app.state.wake = state, asyncio.Event()
         app.state.bodies = asyncio.Semaphore(submit.MAX_BODIES)
+        app.state.salting = asyncio.Semaphore(submit.MAX_SALTING)
         indexing = asyncio.create_task(_keep_indexed(state, app.state.wake))
         try:
             yield
@@ -74,30 +81,42 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for part in (submit.router, evidence.router, health.router, router):
+    for part in (submit.router, evidence.router, health.router, upload.router, router):
         app.include_router(part)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
+    for kind in (OperationalError, OSError):
+        app.add_exception_handler(kind, _on_storage)
+    app.add_exception_handler(BackupError, _on_restored)
     app.add_middleware(Guard)
     return app
 
 
 async def _keep_indexed(state: State, wake: asyncio.Event) -> None:
-    """Index what was accepted: at once what came in here, soon what came in elsewhere."""
-    pause = INDEX_SECONDS
+    """Index what was accepted, at once if it came in here; forget now and then what is no longer needed."""
+    pause, clock = INDEX_SECONDS, asyncio.get_running_loop().time
+    forgotten = clock() - FORGET_SECONDS
     while True:
         with suppress(TimeoutError):
             await asyncio.wait_for(wake.wait(), pause)
         wake.clear()
         try:
             await run_in_threadpool(state.index.catch_up)
+            if clock() - forgotten > FORGET_SECONDS:
+                await run_in_threadpool(_forget, state)
+                forgotten = clock()
             pause = INDEX_SECONDS
         except (SQLAlchemyError, AnchorError) as error:
             # Nothing is lost: the index goes on from its cursor once the database answers again.
             log.warning("the code index waits: %s", str(error).splitlines()[0])
             pause = RETRY_SECONDS
+
+
+def _forget(state: State) -> None:
+    state.province.forget()
+    upload.drafts_of(state).forget()
 
 
 def _version() -> str:
@@ -208,6 +227,20 @@ async def _on_problem(request: Request, error: Exception) -> Response:
     response = _page(html, language, {"Cache-Control": "no-store", **problem.headers})
     response.status_code = problem.kind.status
     return response
+
+
+async def _on_storage(request: Request, error: Exception) -> Response:
+    """The disk is full, read-only or gone: nothing was acknowledged, and later it may be."""
+    log.error("the data folder cannot be used: %s", str(error).splitlines()[0])
+    return await _on_problem(
+        request, Problem("not-ready", NOT_STORED, headers={"Retry-After": "10"})
+    )
+
+
+async def _on_restored(request: Request, error: Exception) -> Response:
+    """The folder was restored: it shows what it has and takes nothing new before it is compared."""
+    vi, _, en = str(error).partition(" · ")
+    return await _on_problem(request, Problem("not-ready", Wording(vi, en)))
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The operator's commands for the organisations of a province: org add, key, token, revoke, list."""
+"""The operator's commands for the organisations of a province: org add, key, custody, token, revoke, list."""
 
 import json
 import time
@@ -15,7 +15,7 @@ from anchor.errors import AnchorError
 from anchor.words import pick
 
 if TYPE_CHECKING:
-    from anchor.province import Province
+    from anchor.province import Issuer, Province
     from api.organisations import Organisation, Organisations
 
 REGISTRATION_SECONDS = 60
@@ -112,13 +112,18 @@ def register_key(province: "Province", organisation: "Organisation", request: by
             pick("Yêu cầu khóa này của tổ chức khác", "This key request is another organisation's"),
             NOT_PROVEN,
         )
+    _await_chain(province, issuer)
+
+
+def _await_chain(province: "Province", issuer: "Issuer") -> None:
+    """Wait until a key is on the chain; says what to do if it takes too long."""
     until = time.monotonic() + REGISTRATION_SECONDS
     with console.status(
         pick("Chờ ghi khóa lên chuỗi…", "Waiting for the chain to register the key…")
     ):
         while time.monotonic() < until:
-            known = province.issuer(issuer.name)
-            if known is not None and known.state == "registered":
+            known = province.issuers(issuer.organisation)
+            if any(k.id == issuer.id and k.state == "registered" for k in known):
                 return
             time.sleep(0.2)
     fail(
@@ -128,6 +133,35 @@ def register_key(province: "Province", organisation: "Organisation", request: by
         ),
         COULD_NOT_TELL,
     )
+
+
+@app.command("custody")
+def org_custody(name: Name, data: Data = Path("var"), as_json: AsJson = False) -> None:
+    """Giữ hộ tổ chức một khóa và ghi lên chuỗi · Keep a key for it and register it (while serving)."""
+    with opened(data) as (province, organisations):
+        organisation = organisations.by_name(name)
+        issuer = province.keep_issuer(
+            organisation.id, organisation.issuer, list(organisation.prefixes), organisation.name
+        )
+        _await_chain(province, issuer)
+    if as_json:
+        return print_json(
+            {
+                "organisation": organisation.name,
+                "issuer": issuer.name,
+                "custody": issuer.custody,
+                "state": "registered",
+            }
+        )
+    console.print(
+        pick(
+            "Tỉnh giữ khóa này; mọi hồ sơ ký bằng nó ghi rõ “do tỉnh viết thay cho”:",
+            "The province keeps this key; what it signs says “written by the province for”:",
+        ),
+        organisation.name,
+        soft_wrap=True,
+    )
+    return None
 
 
 @app.command("token")
@@ -150,6 +184,10 @@ def org_revoke(
     key: Annotated[
         bool, typer.Option("--key", help="Thu hồi khóa đang dùng · Revoke the key in use")
     ] = False,
+    custody: Annotated[
+        str,
+        typer.Option(help="Khóa nào: holder (họ giữ), operator (tỉnh giữ) · Which key, by custody"),
+    ] = "",
     data: Data = Path("var"),
     as_json: AsJson = False,
 ) -> None:
@@ -161,7 +199,7 @@ def org_revoke(
         if token and not organisations.revoke(token):
             fail(pick("Không có mã truy cập này", "There is no such valid token"), NOT_PROVEN)
         if key:
-            _revoke_key(province, organisation)
+            _revoke_key(province, organisation, custody)
     if as_json:
         return print_json({"organisation": organisation.name, "revoked": "key" if key else "token"})
     console.print(
@@ -175,10 +213,14 @@ def org_revoke(
     return None
 
 
-def _revoke_key(province: "Province", organisation: "Organisation") -> None:
-    issuer = province.issuer(organisation.issuer)
-    if issuer is None:
+def _revoke_key(province: "Province", organisation: "Organisation", custody: str) -> None:
+    known = [k for k in province.issuers(organisation.id) if custody in ("", k.custody)]
+    if not known:
         fail(pick("Tổ chức chưa có khóa", "The organisation has no key"), NOT_PROVEN)
+    in_use = [k for k in known if k.state in ("pending", "registered")]
+    if len({k.custody for k in in_use}) > 1:
+        fail(pick("Chọn --custody holder hoặc operator", "Say --custody holder or operator"))
+    issuer = (in_use or known)[-1]
     province.revoke_issuer(issuer.name, issuer.key_id)
 
 
@@ -188,13 +230,14 @@ def org_list(data: Data = Path("var"), as_json: AsJson = False) -> None:
     with opened(data) as (province, organisations):
         rows = []
         for organisation in organisations.all():
-            issuer = province.issuer(organisation.issuer)
+            states = {k.custody: k.state for k in province.issuers(organisation.id)}
             rows.append(
                 {
                     "name": organisation.name,
                     "issuer": organisation.issuer,
                     "prefixes": list(organisation.prefixes),
-                    "key": issuer.state if issuer else None,
+                    "key": states.get("holder"),
+                    "custody": states.get("operator"),
                     "tokens": [
                         t.id for t in organisations.tokens(organisation.name) if not t.revoked
                     ],

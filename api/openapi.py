@@ -30,6 +30,7 @@ LINKS = {"status": f"/v1/batches/{BATCH}", "receipt": f"/v1/batches/{BATCH}/rece
 ACCEPTED = {
     "batch": BATCH,
     "state": "accepted",
+    "custody": "holder",
     "size": 1,
     "duplicate": False,
     "receipt": RECEIPT_TEXT,
@@ -39,6 +40,7 @@ ANCHORED = {
     "batch": BATCH,
     "state": "anchored",
     "issuer": ISSUER,
+    "custody": "holder",
     "seq": 0,
     "size": 1,
     "accepted_at": 1794200001,
@@ -100,6 +102,21 @@ def _json(description: str, example: Any) -> dict[str, Any]:
     return _body(description, "application/json", example, {"type": "object"})
 
 
+IDEMPOTENCY: Mapping[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": (
+        "Names this request among the organisation's own: the same key with the same content gets "
+        "the same batch again, with other content 409. Forgotten after 30 days."
+    ),
+    "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
+    "example": "nhat-ky-2026-11-22",
+}
+EVENT_TEXT = (
+    '{"type":"ObjectEvent","eventTime":"2026-07-23T07:30:00Z","bizStep":"shipping",'
+    '"epcList":["https://id.gs1.org/01/09520001000034/10/HOP-01-1"],"moneo:customer":"…"}\n'
+)
 SUBMIT: dict[str, Any] = {
     "summary": "Gửi một lô hồ sơ đã ký · Submit a signed batch",
     "responses": {
@@ -112,9 +129,11 @@ SUBMIT: dict[str, Any] = {
             "timeout",
             "wrong-seq",
             "wrong-prev",
+            "key-reused",
             "length",
             "too-large",
             "media-type",
+            "not-valid",
             "malformed",
             "mismatch",
             "signature",
@@ -124,6 +143,7 @@ SUBMIT: dict[str, Any] = {
     },
     "openapi_extra": {
         **BEARER,
+        "parameters": [IDEMPOTENCY],
         "requestBody": {
             "required": True,
             "description": "The signed note, an empty line, then the records' presentations",
@@ -132,6 +152,40 @@ SUBMIT: dict[str, Any] = {
                     "schema": {"type": "string", "format": "binary"},
                     "example": BATCH_TEXT,
                 }
+            },
+        },
+    },
+}
+RECORDS: dict[str, Any] = {
+    "summary": "Gửi sự kiện chưa ký; tỉnh ký thay · Send events unsigned; the province signs for you",
+    "responses": {
+        202: _json(
+            "The batch is on disk, salted and signed by the province for the organisation",
+            {**ACCEPTED, "custody": "operator"},
+        ),
+        **_problems(
+            "unauthorized",
+            "no-custody",
+            "not-ready",
+            "timeout",
+            "key-reused",
+            "length",
+            "media-type",
+            "not-valid",
+            "malformed",
+        ),
+    },
+    "openapi_extra": {
+        **BEARER,
+        "parameters": [IDEMPOTENCY],
+        "requestBody": {
+            "required": True,
+            "description": (
+                "EPCIS 2.0 events, one JSON object a line; each top-level member becomes a field "
+                "that can be shown, withheld or erased alone"
+            ),
+            "content": {
+                "application/x-ndjson": {"schema": {"type": "string"}, "example": EVENT_TEXT}
             },
         },
     },

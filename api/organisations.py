@@ -138,7 +138,9 @@ class Organisations:
             with self._engine.begin() as connection:
                 connection.execute(sa.insert(organisation_table).values(row))
         except sa.exc.IntegrityError as error:
-            raise OrganisationExists(f"an organisation named {name!r} is already there") from error
+            raise OrganisationExists(
+                f"đã có tổ chức tên này · an organisation named {name!r} is already there"
+            ) from error
         return str(row["issuer"])
 
     def all(self) -> list[Organisation]:
@@ -156,7 +158,7 @@ class Organisations:
         table = organisation_table.c
         found = self._one(sa.or_(table.name == name, table.id == name, table.issuer == name))
         if found is None:
-            raise UnknownOrganisation(f"no organisation named {name!r}")
+            raise UnknownOrganisation(f"không có tổ chức tên này · no organisation named {name!r}")
         return found
 
     def by_issuer(self, issuer: str) -> Organisation | None:
@@ -218,6 +220,14 @@ class Organisations:
             return None
         return self._one(organisation_table.c.id == row.organisation)
 
+    def by_token_id(self, identifier: str) -> Organisation | None:
+        """Return the organisation of a token whose secret was shown before; None once it is revoked."""
+        chosen = (token_table.c.id == identifier, token_table.c.revoked == 0)
+        query = sa.select(token_table.c.organisation).where(*chosen)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else self._one(organisation_table.c.id == row.organisation)
+
     def _one(self, condition: sa.ColumnElement[bool]) -> Organisation | None:
         with self._engine.connect() as connection:
             row = connection.execute(sa.select(organisation_table).where(condition)).one_or_none()
@@ -258,6 +268,7 @@ def check_prefix(prefix: str) -> str:
         return parse_path(prefix).path
     except CodeError as error:
         raise OrganisationError(
+            "đầu mã: hãy viết /01/ và các chữ số đầu của GTIN · "
             f"prefix {prefix!r}: write /01/ and the first digits of the GTIN, such as /01/09521234"
         ) from error
 
@@ -265,19 +276,21 @@ def check_prefix(prefix: str) -> str:
 def _name(name: str) -> str:
     name = " ".join(name.split())
     if not name or len(name) > MAX_NAME or not name.isprintable():
-        raise OrganisationError(f"a name has 1 to {MAX_NAME} printable characters")
+        raise OrganisationError(
+            f"tên dài 1 đến {MAX_NAME} ký tự in được · a name has 1 to {MAX_NAME} printable characters"
+        )
     return name
 
 
 def _few(values: Sequence[str], most: int) -> Sequence[str]:
     if len(values) > most:
-        raise OrganisationError(f"more than {most} entries")
+        raise OrganisationError(f"nhiều hơn {most} mục · more than {most} entries")
     return values
 
 
 def _field(name: str) -> str:
     if not FIELD_PATTERN.fullmatch(name):
-        raise OrganisationError(f"{name!r} is no field name")
+        raise OrganisationError(f"tên trường không đúng · {name!r} is no field name")
     return name
 
 

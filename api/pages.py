@@ -102,16 +102,16 @@ class Pages:
         """Return the page of a code as HTML; `journey` must not be empty."""
         page = _Maker(self._province, self._organisations, language).page(journey)
         base = self._province.settings.public_url.rstrip("/")
-        return self._render("product.html", language, journey.code.path, page=page, base=base)
+        return self.render("product.html", language, journey.code.path, page=page, base=base)
 
     def problem(self, problem: Problem, language: Language, path: str) -> str:
         """Return the page that tells a person about a problem."""
-        return self._render("problem.html", language, path, problem=problem)
+        return self.render("problem.html", language, path, problem=problem)
 
     def home(self, language: Language) -> str:
         """Return the front page: look a code up, and what the province publishes."""
         printed, validators = trust_summary(self._province)
-        return self._render(
+        return self.render(
             "home.html",
             language,
             "/",
@@ -120,7 +120,8 @@ class Pages:
             settings=self._province.settings,
         )
 
-    def _render(self, template: str, language: Language, path: str, **values: Any) -> str:
+    def render(self, template: str, language: Language, path: str, **values: Any) -> str:
+        """Return a template of this room as HTML, in one language; `path` is the page's own."""
         texts = {key: wording.pick(language) for key, wording in TEXTS.items()}
         return self._templates.get_template(template).render(
             t=texts,
@@ -155,7 +156,7 @@ class _Maker:
         self._organisations = organisations
         self._language = language
         self._statuses: dict[str, BatchStatus] = {}
-        self._signers: dict[str, tuple[str, bool]] = {}
+        self._signers: dict[str, str] = {}
 
     def page(self, journey: Journey) -> ProductPage:
         strangers = [found for found in journey.found if found.statement == "third-party"]
@@ -181,7 +182,7 @@ class _Maker:
 
     def _step(self, found: Found) -> Step:
         record, fields = found.record, found.record.fields()
-        by, operator = self._signer(found.issuer)
+        by = self._signer(found.issuer)
         happened = event_time(fields)
         return Step(
             id=found.id,
@@ -191,7 +192,7 @@ class _Maker:
             when_iso=happened.isoformat() if happened else "",
             lot=found.code.lot or "",
             by=by,
-            operator=operator,
+            operator=self._status(found.batch).custody == "operator",
             rows=tuple(labels.rows(fields, self._language)),
             withheld=len(record.hidden),
             state=self._state(found.batch),
@@ -200,10 +201,13 @@ class _Maker:
             superseded=found.superseded,
         )
 
-    def _state(self, batch: str) -> State:
+    def _status(self, batch: str) -> BatchStatus:
         if batch not in self._statuses:
             self._statuses[batch] = self._province.status(batch)
-        status = self._statuses[batch]
+        return self._statuses[batch]
+
+    def _state(self, batch: str) -> State:
+        status = self._status(batch)
         times: Mapping[str, int | None] = {
             "anchored": status.anchored_at,
             "logged": status.logged_at,
@@ -212,13 +216,11 @@ class _Maker:
         when = times[status.state]
         return State(status.state, "" if when is None else labels.seconds(when, self._language))
 
-    def _signer(self, issuer: str) -> tuple[str, bool]:
-        """Return an issuer's name for people, and whether the province keeps its key."""
+    def _signer(self, issuer: str) -> str:
+        """Return an issuer's name for people."""
         if issuer not in self._signers:
             organisation = self._organisations.by_issuer(issuer)
-            known = self._province.issuer(issuer)
-            operator = known is not None and known.custody == "operator"
-            self._signers[issuer] = (organisation.name if organisation else issuer, operator)
+            self._signers[issuer] = organisation.name if organisation else issuer
         return self._signers[issuer]
 
 

@@ -60,6 +60,12 @@ PROBLEMS: Mapping[str, Kind] = {
     ),
     "revoked": _kind(403, "Khóa ký đã bị thu hồi", "The signing key is revoked"),
     "wrong-seq": _kind(409, "Sai số thứ tự lô", "The batch's sequence number is not the next"),
+    "no-custody": _kind(
+        403, "Tỉnh không giữ khóa ký của tổ chức", "The province keeps no key for the organisation"
+    ),
+    "key-reused": _kind(
+        409, "Idempotency-Key đã dùng cho nội dung khác", "The Idempotency-Key was used before"
+    ),
     "wrong-prev": _kind(409, "Lô trước không khớp", "The batch does not follow the last one"),
     "future": _kind(422, "Thời điểm nằm trong tương lai", "The batch's time is in the future"),
     # evidence

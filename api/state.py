@@ -117,7 +117,7 @@ def _explain(text: str, error: CodeError) -> Wording:
     if not (gtin.isascii() and gtin.isdigit() and len(gtin) == 14):
         return Wording(
             "Mã cần có dạng /01/{GTIN 14 chữ số}/10/{lô} hoặc /21/{số}. Hãy quét lại tem.",
-            f"The code has to be like /01/{{14-digit GTIN}}/10/{{lot}} or /21/{{serial}}: {error}.",
+            f"The code has to be like /01/{{14-digit GTIN}}/10/{{lot}} or /21/{{serial}}: {error.en}.",
         )
     wanted = check_digit(gtin[:-1])
     if gtin[-1] != wanted:
@@ -127,5 +127,5 @@ def _explain(text: str, error: CodeError) -> Wording:
         )
     return Wording(
         "Lô hoặc số trên tem có ký tự không dùng được trong mã GS1.",
-        f"The lot or serial is not one of GS1's: {error}.",
+        f"The lot or serial is not one of GS1's: {error.en}.",
     )

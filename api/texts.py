@@ -155,6 +155,72 @@ TEXTS: Mapping[str, Wording] = {
     "no_trust": Wording(
         "Chưa có: nút của tỉnh đang khởi động.", "Not there yet: the province's node is starting."
     ),
+    "upload_link": Wording("Gửi nhật ký sản xuất", "Send a production diary"),
+    # sending a diary
+    "upload_title": Wording("Gửi nhật ký sản xuất", "Send a production diary"),
+    "upload_text": Wording(
+        "Gửi bảng tính của bạn; từng dòng được kiểm tra trước, chưa có gì được ghi.",
+        "Send your spreadsheet; each row is checked first, and nothing is written yet.",
+    ),
+    "token_label": Wording("Mã truy cập của tổ chức", "The organisation's token"),
+    "token_hint": Wording(
+        "Tỉnh cấp cho tổ chức, bắt đầu bằng moneo_. Trang giữ phiên đăng nhập 8 giờ.",
+        "The province issues it; it begins with moneo_. You stay signed in for 8 hours.",
+    ),
+    "sign_in": Wording("Đăng nhập", "Sign in"),
+    "sign_out": Wording("Đăng xuất", "Sign out"),
+    "file_label": Wording("Bảng tính nhật ký", "The diary's spreadsheet"),
+    "file_hint": Wording("Tệp .xlsx hoặc .csv, nhiều nhất", "An .xlsx or .csv file, at most"),
+    "rows": Wording("dòng", "rows"),
+    "row": Wording("Dòng", "Row"),
+    "practice_choice": Wording(
+        "Gửi thử (practice): không nói về hàng hóa thật", "Practice: not about real goods"
+    ),
+    "check_button": Wording("Kiểm tra", "Check it"),
+    "check_note": Wording(
+        "Bạn xem kết quả rồi mới quyết định gửi. Bảng được giữ hai giờ rồi xóa.",
+        "You see the result before you decide to send. The table is kept for two hours, then deleted.",
+    ),
+    "not_kept": Wording(
+        "Tỉnh chưa giữ khóa ký cho tổ chức này nên chưa gửi được từ trình duyệt. Hãy nhờ người vận "
+        "hành của tỉnh tạo khóa giữ hộ, hoặc gửi bằng khóa của mình với lệnh moneo.",
+        "The province keeps no signing key for this organisation, so nothing can be sent from a "
+        "browser. Ask its operator to keep one, or send with your own key and the moneo command.",
+    ),
+    "signs_for": Wording(
+        "Hồ sơ gửi từ trang này do tỉnh ký thay; mọi nơi hiện hồ sơ đều ghi “do tỉnh viết thay cho”.",
+        "What is sent here is signed by the province; wherever it is shown, it says “written by the "
+        "province for”.",
+    ),
+    "templates_title": Wording("Bảng mẫu", "Templates"),
+    "templates_text": Wording(
+        "Có danh sách để chọn và một nhật ký đã điền làm ví dụ.",
+        "In Vietnamese, with lists to choose from and a filled diary as an example.",
+    ),
+    "template_crab": Wording("Nhật ký nuôi cua (XLSX)", "Diary of a crab farm (XLSX)"),
+    "template_shrimp": Wording("Nhật ký nuôi tôm (XLSX)", "Diary of a shrimp farm (XLSX)"),
+    "checked_title": Wording("Kết quả kiểm tra", "What the check found"),
+    "sent_title": Wording("Đã gửi", "Sent"),
+    "rows_good": Wording("dòng đúng", "good"),
+    "rows_bad": Wording("dòng cần sửa", "to mend"),
+    "rows_sent": Wording("dòng đã gửi. Trạng thái:", "sent. State:"),
+    "confirm_text": Wording(
+        "Chỉ những dòng đúng được gửi. Hồ sơ đã gửi không xóa được, chỉ thay được bằng hồ sơ mới.",
+        "Only the good rows are sent. A record that was sent cannot be deleted, only superseded.",
+    ),
+    "confirm_button": Wording("Gửi các dòng đúng:", "Send the good rows:"),
+    "receipt_link": Wording("Biên nhận có chữ ký của tỉnh", "The province's signed receipt"),
+    "another_file": Wording("Gửi tệp khác", "Send another file"),
+    "wrong_title": Wording("Dòng cần sửa", "Rows to mend"),
+    "wrong_text": Wording(
+        "Tải bảng có các ô sai được tô màu, sửa trong đó rồi gửi lại chính bảng ấy.",
+        "Download the rows with the wrong cells marked, mend them there, and send that file again.",
+    ),
+    "wrong_download": Wording("Tải các dòng cần sửa", "Download the rows to mend"),
+    "wrong_cut": Wording(
+        "Trang chỉ hiện 100 dòng đầu; bảng tải về có đủ.",
+        "The page shows the first 100; the file has them all.",
+    ),
     # a problem
     "back_home": Wording("Về trang đầu", "To the front page"),
     "problem_help": Wording(

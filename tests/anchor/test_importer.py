@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from anchor.importer import DiaryError, Entry, plain, read_diary
+from anchor.importer import DiaryError, Entry, cells_of, check_row, plain, read_diary, read_row
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "api" / "sample" / "nhat-ky-cua.csv"
@@ -121,3 +121,97 @@ def test_headings_are_folded_and_a_byte_order_mark_is_met() -> None:
     assert plain("  GIAI  Đoạn ") == "giai doan"
     data = "\ufeffstage,time,product,gtin,lot\nshipping,2026-01-02,Crab," + BOX + ",1\n"
     assert len(read_diary("a.csv", data.encode())) == 1
+
+
+# What spreadsheets do
+
+
+def cells(**changed: str) -> dict[str, str]:
+    row = {"stage": "Xuất hàng", "time": "23/07/2026", "product": "Cua", "gtin": BOX, "lot": "1"}
+    row |= {"quantity": "2", "unit": "kg"} | changed
+    return cells_of(list(row), list(row.values()))
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "read"),
+    [
+        ("gtin", "9520001000034", "9520001000034"),
+        ("gtin", "9520001000034.0", "9520001000034"),
+        ("gtin", "9520001000034,00", "9520001000034"),
+        ("gtin", "9.520001000034E+12", "9520001000034"),
+        ("gtin", "9,520001000034E+12", "9520001000034"),
+        ("gtin", "'09520001000034", BOX),
+        ("gtin", "0952 0001 000034\u00a0", BOX),
+        ("gtin", "8.93E+12", "8.93E+12"),
+        ("lot", "  HOP\u00a01 \u200b", "HOP 1"),
+        ("time", "46226.604166666664", "23/07/2026 14:30:00"),
+        ("time", "46226,604166666664", "23/07/2026 14:30:00"),
+        ("time", "46226", "23/07/2026 00:00:00"),
+        ("time", "12345", "12345"),
+        ("time", "99999", "99999"),
+        ("quantity", "1.550,5", "1550.5"),
+        ("quantity", "1,550.5", "1550.5"),
+        ("quantity", "1\u00a0550", "1550"),
+        ("quantity", "1 550,25", "1550.25"),
+        ("product", "Cua  thi\u0323t\n", "Cua thịt"),
+    ],
+)
+def test_a_habit_with_one_reading_is_put_right(column: str, text: str, read: str) -> None:
+    assert cells(**{column: text})[column] == read
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "said"),
+    [
+        ("gtin", "8.93E+12", "mất chữ số"),
+        ("gtin", "9,52E+12", "mất chữ số"),
+        ("lot", "2.02607E+13", "mất chữ số"),
+        ("serial", "1E+20", "mất chữ số"),
+        ("quantity", "1.550", "hai cách"),
+        ("quantity", "1,550", "hai cách"),
+        ("quantity", "1.550.000", "hai cách"),
+        ("quantity", "nan", "không phải số"),
+        ("quantity", "inf", "không phải số"),
+        ("quantity", "1_0", "không phải số"),
+        ("quantity", "٣", "không phải số"),
+        ("quantity", "0", "lớn hơn 0"),
+        ("quantity", "1e12", "lớn hơn 0"),
+        ("product", "#REF!", "công thức"),
+        ("product", "x" * 501, "dài hơn"),
+        ("time", "0001-01-01T00:00:00+23:00", "viết như"),
+        ("time", "9999-12-31T23:59:59-23:00", "viết như"),
+        ("time", "07/23/2026", "viết như"),
+    ],
+)
+def test_a_habit_with_two_readings_or_none_is_refused(column: str, text: str, said: str) -> None:
+    row = cells(**{column: text})
+    wrong = check_row(row)
+    assert [error.column for error in wrong] == [column] and said in wrong[0].vi
+    with pytest.raises(ValueError, match=column):
+        read_row(row)
+
+
+def test_small_fractions_and_many_places_have_one_reading() -> None:
+    for text, value in (("0,125", 0.125), ("1.5500", 1.55), ("32,5", 32.5), ("1234567", 1234567)):
+        entry = read_row(cells(quantity=text))
+        assert entry.fields["quantityList"][0]["quantity"] == value
+
+
+def test_a_lot_with_signs_that_addresses_encode_is_kept_as_written() -> None:
+    assert read_row(cells(lot="A/1%")).codes[0].lot == "A/1%"
+
+
+def test_every_wrong_cell_of_a_row_is_named() -> None:
+    wrong = check_row(cells(stage="x", time="x", gtin="1", quantity="x", unit="x"))
+    assert {error.column for error in wrong} == {"stage", "time", "gtin", "quantity", "unit"}
+    assert len(wrong) == 5 and all(error.vi and error.en for error in wrong)
+    made = check_row(cells(stage="thu hoạch", gtin="1", lot="x" * 30))
+    assert [error.column for error in made] == ["gtin", "input_lot"]
+
+
+@pytest.mark.parametrize("member", ["epcList", "quantityList", "childEPCs"])
+@pytest.mark.parametrize("value", [5, "x", {"a": 1}, [[]], [5], [None], True])
+def test_odd_shapes_of_an_event_are_refused(member: str, value: object) -> None:
+    line = json.dumps({"type": "ObjectEvent", member: value}).encode()
+    assert member in refusals(line.decode(), "a.jsonl")[0]
+    assert "type" in refusals(json.dumps({"type": [value]}), "a.jsonl")[0]

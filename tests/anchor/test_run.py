@@ -92,7 +92,7 @@ def test_without_a_node_it_says_so_once_and_anchors_when_it_is_there(tmp_path: P
             thread.start()
             try:
                 wait_until(lambda: province.status(batch).state == "anchored")
-                assert any("answers again" in line for line in said)
+                wait_until(lambda: any("answers again" in line for line in said))
             finally:
                 node.stop()
                 thread.join()

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes for a business that keeps no key of its own: the province salts, signs, and says that it did.
+
+The key is the province's (`keys/custody/<issuer id>.key`, 0600) and is registered on the chain with
+custody `operator` for life (PROTOCOL §4), so every verdict reads "written by the province for …".
+Salting and hashing need no lock; the place in the key's sequence is taken, signed and stored in the
+one transaction that accepts a batch. What a crash leaves behind was never acknowledged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from anchor.batch import (
+    MAX_BATCH_BYTES,
+    MAX_BATCH_RECORDS,
+    BatchNote,
+    CheckedBody,
+    codes_root,
+    parse_batch_note,
+    records_root,
+)
+from anchor.durable import sync_folder
+from anchor.errors import BatchError, RecordError
+from anchor.importer import Entry
+from anchor.issuers import ACCEPTED_STATES, Custody, Issuer
+from anchor.keys import create_private_key, load_private_key
+from anchor.note import Signer
+from anchor.note import sign as sign_note
+from anchor.record import Mode, Record, salt
+from anchor.settings import Settings
+
+CUSTODY: Final[Custody] = "operator"
+
+
+@dataclass(frozen=True)
+class Salted:
+    """Salted records and all of their batch that does not depend on its place in a sequence.
+
+    `offsets` are where each presentation begins; `leaf_hashes` 32 bytes each; `codes` the entries
+    (K ‖ index ‖ leaf hash); the two roots are the note's.
+    """
+
+    size: int
+    root: bytes
+    codes_root: bytes
+    presentations: bytes = field(repr=False)
+    offsets: tuple[int, ...] = field(repr=False)
+    leaf_hashes: bytes = field(repr=False)
+    codes: tuple[bytes, ...] = field(repr=False)
+
+    def sign(self, signer: Signer, *, log: str, seq: int, prev: bytes, time: int) -> CheckedBody:
+        """Return the batch in its place of the key's sequence, as accepting one stores it."""
+        note = BatchNote(log, signer.name, seq, prev, time, self.size, self.root, self.codes_root)
+        text = note.encode()
+        parse_batch_note(text)
+        return CheckedBody(
+            sign_note(text, signer),
+            text,
+            note,
+            self.presentations,
+            self.offsets,
+            self.leaf_hashes,
+            self.codes,
+        )
+
+
+def salt_entries(entries: Sequence[Entry], mode: Mode) -> Salted:
+    """Salt the records of one batch.
+
+    Raises:
+        BatchError: no records, too many or too much, or what a record can't hold; names the record
+            and field, where there is one.
+    """
+    if not 1 <= len(entries) <= MAX_BATCH_RECORDS:
+        raise BatchError(f"{len(entries)} records, a batch has 1 to {MAX_BATCH_RECORDS}")
+    records: list[Record] = []
+    offsets: list[int] = []
+    texts = bytearray()
+    for index, entry in enumerate(entries):
+        record = _salt(entry, mode, index)
+        records.append(record)
+        offsets.append(len(texts))
+        texts += record.encode()
+        if len(texts) > MAX_BATCH_BYTES:
+            raise BatchError(
+                f"salted, the records are longer than {MAX_BATCH_BYTES} bytes", record=index
+            )
+    return Salted(
+        len(records),
+        records_root(records),
+        codes_root(records),
+        bytes(texts),
+        tuple(offsets),
+        b"".join(record.leaf_hash() for record in records),
+        tuple(_code_entries(records)),
+    )
+
+
+def _salt(entry: Entry, mode: Mode, index: int) -> Record:
+    try:
+        return salt(entry.fields, type=entry.type, mode=mode, codes=entry.codes, re=entry.re)
+    except RecordError as error:
+        raise BatchError(str(error), record=index, field=error.field) from error
+
+
+def _code_entries(records: Sequence[Record]) -> list[bytes]:
+    return [
+        code + index.to_bytes(4, "big") + record.leaf_hash()
+        for index, record in enumerate(records)
+        for code in record.codes
+    ]
+
+
+def key_path(settings: Settings, issuer: str) -> Path:
+    """Where the province keeps the key that it signs with for the issuer `<origin>/<issuer id>`."""
+    return settings.custody / f"{issuer.rpartition('/')[2]}.key"
+
+
+def open_signer(settings: Settings, keys: Sequence[Issuer]) -> tuple[Signer, Issuer] | None:
+    """The kept key of an organisation that has these issuer keys, and its row; None if it has none.
+
+    Raises:
+        KeyFileError: the key is registered, but its file is missing, unsafe or no key.
+    """
+    for issuer in reversed(keys):
+        if issuer.custody != CUSTODY or issuer.state not in ACCEPTED_STATES:
+            continue
+        signer = Signer(issuer.name, load_private_key(key_path(settings, issuer.name)))
+        if signer.public_key == issuer.public_key:
+            return signer, issuer
+    return None
+
+
+def keep_key(settings: Settings, issuer: str, keys: Sequence[Issuer]) -> Signer:
+    """The key to register for `issuer`: the one kept already, or a new one.
+
+    A key that was revoked never signs again (PROTOCOL §4): its file is put aside, and a new one
+    takes its place. Run again after an interruption, this answers with the same key.
+    """
+    path = key_path(settings, issuer)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    if path.exists():
+        kept = Signer(issuer, load_private_key(path))
+        gone = {key.key_id for key in keys if key.state not in ACCEPTED_STATES}
+        if kept.key_hash not in gone:
+            return kept
+        path.rename(path.with_suffix(f".revoked-{kept.key_hash.hex()[:16]}"))
+        sync_folder(path.parent)
+    return Signer(issuer, create_private_key(path))
