@@ -39,7 +39,9 @@ __all__ = [
     "SubmittedBatch",
     "build",
     "check_body",
+    "code_entries",
     "codes_root",
+    "entries_root",
     "note_hash",
     "open_batch_note",
     "parse_batch_note",
@@ -182,11 +184,22 @@ def records_root(records: Iterable[Record]) -> bytes:
 
 def codes_root(records: Iterable[Record]) -> bytes:
     """Return the root over the sorted code entries of these records."""
-    entries: list[bytes] = []
-    for index, record in enumerate(records):
-        tail = index.to_bytes(4, "big") + record.leaf_hash()
-        entries += [code + tail for code in record.codes]
-    return _sorted_root(entries)
+    return entries_root(
+        entry
+        for index, record in enumerate(records)
+        for entry in code_entries(record.codes, index, record.leaf_hash())
+    )
+
+
+def code_entries(codes: Iterable[bytes], index: int, leaf: bytes) -> list[bytes]:
+    """Return the code entries of one record: K ‖ its index in the batch, 4 bytes ‖ its leaf hash."""
+    tail = index.to_bytes(4, "big") + leaf
+    return [code + tail for code in codes]
+
+
+def entries_root(entries: Iterable[bytes]) -> bytes:
+    """Return the root over a batch's code entries, which it sorts."""
+    return merkle.root(map(merkle.leaf_hash, sorted(entries)))
 
 
 def build(
@@ -276,7 +289,7 @@ def check_body(body: bytes) -> CheckedBody:
         codes += entries
     if merkle.root(leaves) != note.root:
         raise BatchError("the records' root is not the note's", line=8)
-    if _sorted_root(codes) != note.codes:
+    if entries_root(codes) != note.codes:
         raise BatchError("the root over the records' codes is not the note's", line=9)
     return CheckedBody(
         note_bytes, text, note, presentations, _offsets(pieces), b"".join(leaves), tuple(codes)
@@ -288,12 +301,7 @@ def _check_record(piece: bytes, index: int) -> tuple[bytes, list[bytes]]:
         leaf, codes = check_record(piece)
     except RecordError as error:
         raise BatchError(str(error), record=index, field=error.field) from error
-    tail = index.to_bytes(4, "big") + leaf
-    return leaf, [code + tail for code in codes]
-
-
-def _sorted_root(entries: Iterable[bytes]) -> bytes:
-    return merkle.root(map(merkle.leaf_hash, sorted(entries)))
+    return leaf, code_entries(codes, index, leaf)
 
 
 def _offsets(pieces: Sequence[bytes]) -> tuple[int, ...]:

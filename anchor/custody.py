@@ -19,7 +19,8 @@ from anchor.batch import (
     MAX_BATCH_RECORDS,
     BatchNote,
     CheckedBody,
-    codes_root,
+    code_entries,
+    entries_root,
     parse_batch_note,
     records_root,
 )
@@ -79,11 +80,13 @@ def salt_entries(entries: Sequence[Entry], mode: Mode) -> Salted:
         raise BatchError(f"{len(entries)} records, a batch has 1 to {MAX_BATCH_RECORDS}")
     records: list[Record] = []
     offsets: list[int] = []
+    codes: list[bytes] = []
     texts = bytearray()
     for index, entry in enumerate(entries):
         record = _salt(entry, mode, index)
         records.append(record)
         offsets.append(len(texts))
+        codes += code_entries(record.codes, index, record.leaf_hash())
         texts += record.encode()
         if len(texts) > MAX_BATCH_BYTES:
             raise BatchError(
@@ -92,11 +95,11 @@ def salt_entries(entries: Sequence[Entry], mode: Mode) -> Salted:
     return Salted(
         len(records),
         records_root(records),
-        codes_root(records),
+        entries_root(codes),
         bytes(texts),
         tuple(offsets),
         b"".join(record.leaf_hash() for record in records),
-        tuple(_code_entries(records)),
+        tuple(codes),
     )
 
 
@@ -105,14 +108,6 @@ def _salt(entry: Entry, mode: Mode, index: int) -> Record:
         return salt(entry.fields, type=entry.type, mode=mode, codes=entry.codes, re=entry.re)
     except RecordError as error:
         raise BatchError(str(error), record=index, field=error.field) from error
-
-
-def _code_entries(records: Sequence[Record]) -> list[bytes]:
-    return [
-        code + index.to_bytes(4, "big") + record.leaf_hash()
-        for index, record in enumerate(records)
-        for code in record.codes
-    ]
 
 
 def key_path(settings: Settings, issuer: str) -> Path:

@@ -12,6 +12,7 @@ import typer
 
 from anchor.cli import COULD_NOT_TELL, NOT_PROVEN, AsJson, console, fail, print_json
 from anchor.errors import AnchorError
+from anchor.keys import open_request
 from anchor.words import pick
 
 if TYPE_CHECKING:
@@ -104,14 +105,15 @@ def org_key(
 
 def register_key(province: "Province", organisation: "Organisation", request: bytes) -> None:
     """Hand a business's key request to the anchor process and wait until it is on the chain."""
-    issuer = province.add_issuer(
-        organisation.id, request, "holder", list(organisation.prefixes), organisation.name
-    )
-    if issuer.name != organisation.issuer:
+    # Looked at before it is handed over: what the anchor process is given, it registers for good.
+    if open_request(request)[0] != organisation.issuer:
         fail(
             pick("Yêu cầu khóa này của tổ chức khác", "This key request is another organisation's"),
             NOT_PROVEN,
         )
+    issuer = province.add_issuer(
+        organisation.id, request, "holder", list(organisation.prefixes), organisation.name
+    )
     _await_chain(province, issuer)
 
 

@@ -23,6 +23,7 @@ from typing import Final
 
 from node.chain import Chain
 from node.db import LevelDB
+from node.durable import sync_folder
 from node.errors import ChainError, StorageError
 from node.genesis import CHAIN_FOLDER, GENESIS_FILE, KEY_FILE, load
 from node.light import LightBlock, LightError, from_rpc, verify_light_block
@@ -93,11 +94,7 @@ def copy_home(home: Path, target: Path) -> None:
 def mark_restored(home: Path) -> None:
     """Keep the validator of a restored home from signing until `confirm`."""
     (home / RESTORED_FILE).touch()
-    folder = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(home)
 
 
 def confirm(home: Path, newest: LightBlock) -> int:

@@ -36,6 +36,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from node.durable import sync_folder, write_draft
 from node.errors import GenesisError
 from node.light import LightError, Timestamp, check_public_key, format_time, parse_time
 
@@ -219,21 +220,11 @@ def _validator_key(home: Path) -> Ed25519PrivateKey:
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:
     """Write a file that must not exist yet, whole or not at all, and have it on the disk."""
-    draft = path.with_name(path.name + ".new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    draft = write_draft(path, data, mode)
     # A hard link, unlike a rename, fails if somebody else was faster.
     os.link(draft, path)
     draft.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def _require(condition: object, message: str) -> None:

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from node.durable import sync_folder, write_draft
 from node.errors import ChainError
 from node.light import LightBlock, LightError, data_hash, from_rpc, to_rpc, verify_light_block
 
@@ -100,15 +100,5 @@ class SignedFile:
 
 
 def _write(path: Path, data: bytes) -> None:
-    draft = path.with_name(path.name + ".new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_draft(path, data, 0o600).replace(path)
+    sync_folder(path.parent)
