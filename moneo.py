@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import IO, Annotated
 
 import typer
 from typer.exceptions import TyperException
@@ -28,12 +28,10 @@ from typer.exceptions import TyperException
 from anchor import cli as business
 from anchor.cli import COULD_NOT_TELL, console, errors, fail
 from anchor.errors import AnchorError
+from anchor.settings import Settings, load
 from anchor.words import pick
 from api import cli as operator
 from node import cli as node_cli
-
-if TYPE_CHECKING:
-    from anchor.settings import Settings
 
 BACKOFF_SECONDS = (1, 2, 4, 8, 16, 30)
 HEALTHY_SECONDS = 60
@@ -153,7 +151,7 @@ def _ending(status: int) -> str:
     return f"exit {status}" if status >= 0 else signal.Signals(-status).name
 
 
-def _supervisor(settings: "Settings") -> Supervisor:
+def _supervisor(settings: Settings) -> Supervisor:
     me = [sys.executable, str(Path(__file__).resolve())]
     data = ["--data", str(settings.data)]
     node = ["node", "run", "--home", str(settings.node_home), "--rpc", settings.rpc]
@@ -167,7 +165,7 @@ def _supervisor(settings: "Settings") -> Supervisor:
 
 
 @contextlib.contextmanager
-def _running(settings: "Settings") -> Iterator[Supervisor]:
+def _running(settings: Settings) -> Iterator[Supervisor]:
     """Run a province's processes for the body of a `with`, whatever ends it."""
     file = settings.data / "moneo.toml"
     _check_ports((settings.rpc, settings.listen), f"trong {file}", f"in {file}")
@@ -275,8 +273,6 @@ def init(
     ] = "",
 ) -> None:
     """Lập tỉnh một nút: khóa, chuỗi, cấu hình · Found a one-validator province: keys, chain, settings."""
-    from anchor.settings import Settings
-
     url = public_url or f"http://{api}"
     host = url.partition("//")[2].partition("/")[0]
     _found(Settings(data, name, origin, hosts=(host,), rpc=rpc, listen=api, public_url=url))
@@ -288,7 +284,7 @@ def init(
     )
 
 
-def _found(settings: "Settings") -> None:
+def _found(settings: Settings) -> None:
     """Make a data folder whole or not at all: founded beside its place, then moved there."""
     from anchor.province import found
     from node.genesis import found as found_chain
@@ -315,19 +311,10 @@ def _found(settings: "Settings") -> None:
         )
 
 
-def _settings(data: Path) -> "Settings":
-    from anchor.settings import load
-
-    try:
-        return load(data)
-    except AnchorError as error:
-        fail(str(error))
-
-
 @app.command("serve")
 def serve(data: operator.Data = Path("var")) -> None:
     """Chạy nút, neo và trang của một tỉnh · Run a province's node, anchor and web API."""
-    settings = _settings(data)
+    settings = load(data)
     with _running(settings) as supervisor:
         console.print(pick(f"Đang chạy: {settings.public_url}", f"Serving: {settings.public_url}"))
         supervisor.stopping.wait()
@@ -341,7 +328,7 @@ def demo(data: operator.Data = Path("var"), api: Api = "", rpc: Rpc = "") -> Non
     data = data.resolve()
     if not (data / "version").exists():
         _found_demo(data, api or "127.0.0.1:8080", rpc or "127.0.0.1:8545")
-    settings = _settings(data)
+    settings = load(data)
     for name, wanted, has in (("--api", api, settings.listen), ("--rpc", rpc, settings.rpc)):
         if wanted and wanted != has:
             fail(pick(f"{data} được lập với {has}: sửa moneo.toml trong đó thay cho {name}.",
@@ -358,8 +345,6 @@ def demo(data: operator.Data = Path("var"), api: Api = "", rpc: Rpc = "") -> Non
 
 
 def _found_demo(data: Path, listen: str, rpc: str) -> None:
-    from anchor.settings import Settings
-
     _check_ports((rpc, listen), "bằng --api/--rpc HOST:PORT", "with --api/--rpc HOST:PORT")
     url = f"http://{listen}"
     settings = Settings(
@@ -399,7 +384,7 @@ def doctor(data: operator.Data = Path("var"), as_json: business.AsJson = False) 
     from anchor import doctor as anchor_doctor
     from node import doctor as node_doctor
 
-    settings = _settings(data)
+    settings = load(data)
     found: list[anchor_doctor.Finding | node_doctor.Finding] = []
 
     def say(finding: "anchor_doctor.Finding | node_doctor.Finding") -> None:
@@ -439,7 +424,7 @@ def backup(
     from node.backup import copy_home
 
     with errors.status(pick("Đang sao lưu…", "Backing up…")), _node_errors():
-        copy_province(_settings(data), target, copy_home)
+        copy_province(load(data), target, copy_home)
     if as_json:
         business.print_json({"backup": str(target)})
         return
@@ -470,7 +455,7 @@ def restore(
 
     if not (data / "version").exists():
         province.restore(source, data, node.mark_restored)
-    settings = _settings(data)
+    settings = load(data)
     answer: dict[str, object] = {"data": str(data), "signs": newest is not None}
     if newest is not None:
         file = newest.read_bytes()
