@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from anchor.batch import (
     FIRST_PREV,
@@ -32,7 +32,7 @@ from anchor.note import Signer, split_note
 from anchor.receipt import Receipt
 from anchor.record import Mode
 from anchor.settings import Settings
-from anchor.store import PackedRecords, Store, batch_id, batches, issuers, next_id
+from anchor.store import PackedRecords, Store, batch_id, batches, issuers
 
 Problem = Literal[
     "malformed",
@@ -90,6 +90,24 @@ _TEXTS: Final[dict[Problem, tuple[str, str]]] = {
 }
 # The lines of a batch note that are computed from its records.
 _ROOT_LINES: Final = (8, 9)
+
+# Built once: to build a statement takes longer than to carry it out.
+_KEYS: Final = select(
+    issuers.c.id, issuers.c.organisation, issuers.c.public_key, issuers.c.key_id
+).where(issuers.c.name == bindparam("issuer"))
+_STATE: Final = select(issuers.c.state).where(issuers.c.id == bindparam("issuer"))
+_STORED: Final = select(batches.c.receipt, batches.c.size).where(
+    batches.c.note_hash == bindparam("digest")
+)
+_LATEST: Final = (
+    select(batches.c.seq, batches.c.note_hash)
+    .where(batches.c.issuer_id == bindparam("issuer"))
+    .order_by(batches.c.seq.desc())
+    .limit(1)
+)
+_INSERT: Final = insert(batches).values(
+    id=select(func.coalesce(func.max(batches.c.id), 0) + 1).scalar_subquery()
+)
 
 
 class BatchRefused(AnchorError):  # noqa: N818 - a verdict, said as one
@@ -220,10 +238,9 @@ class Acceptor:
 
     def _find_key(self, checked: CheckedBody) -> _Key:
         _, signatures = split_note(checked.note_bytes, 1)
-        columns = (issuers.c.id, issuers.c.organisation, issuers.c.public_key, issuers.c.key_id)
-        query = select(*columns).where(issuers.c.name == checked.note.issuer)
         with self._store.read() as connection:
-            for number, organisation, public_key, key_id in connection.execute(query):
+            known = connection.execute(_KEYS, {"issuer": checked.note.issuer})
+            for number, organisation, public_key, key_id in known:
                 if bytes(key_id).startswith(signatures[0].key_id):
                     return _Key(number, organisation, bytes(public_key))
         raise BatchRefused("unknown-issuer", issuer=checked.note.issuer)
@@ -241,7 +258,6 @@ class Acceptor:
         receipt = promise.sign(self._signer)
         packed = PackedRecords.pack(checked.presentations, checked.offsets)
         values = {
-            "id": next_id(connection, batches),
             "note_hash": digest,
             "issuer_id": key.id,
             "seq": checked.note.seq,
@@ -254,24 +270,20 @@ class Acceptor:
             "leaves": checked.leaf_hashes,
             "presentations": packed.blob,
         }
-        connection.execute(insert(batches).values(values))
+        connection.execute(_INSERT, values)
         return Accepted(batch_id(digest), receipt, checked.note.size, duplicate=False)
 
 
 def expected_sequence(connection: Connection, issuer_id: int) -> tuple[int, bytes]:
     """The `seq` and `prev` that an issuer key's next batch has to have."""
-    latest = select(func.max(batches.c.seq)).where(batches.c.issuer_id == issuer_id)
-    query = select(batches.c.seq, batches.c.note_hash).where(
-        batches.c.issuer_id == issuer_id, batches.c.seq == latest.scalar_subquery()
-    )
-    row = connection.execute(query).first()
+    row = connection.execute(_LATEST, {"issuer": issuer_id}).first()
     return (row[0] + 1, bytes(row[1])) if row else (0, FIRST_PREV)
 
 
 def _check_unrevoked(connection: Connection, key: _Key) -> None:
     # Read inside the writing transaction: whoever revokes a key writes too, so either this batch
     # is seen by the last anchor before the revocation, or the revocation is seen here.
-    state = connection.execute(select(issuers.c.state).where(issuers.c.id == key.id)).scalar_one()
+    state = connection.execute(_STATE, {"issuer": key.id}).scalar_one()
     if state not in ACCEPTED_STATES:
         raise BatchRefused("revoked")
 
@@ -309,6 +321,5 @@ def _remember(connection: Connection, request: Once | None, checked: CheckedBody
 
 def _stored(connection: Connection, digest: bytes) -> Accepted | None:
     """The answer given when this note was accepted, or None."""
-    query = select(batches.c.receipt, batches.c.size).where(batches.c.note_hash == digest)
-    row = connection.execute(query).first()
+    row = connection.execute(_STORED, {"digest": digest}).first()
     return Accepted(batch_id(digest), bytes(row[0]), row[1], duplicate=True) if row else None

@@ -9,6 +9,10 @@ read first, then exactly the files that it needs, and it is written last.
 What was signed after the backup is not in it. A restored folder therefore has a file `restored`:
 while it is there the log gets no new entry until it has been compared with a file of evidence from
 outside and with its head on the chain (the node keeps a mark of its own, see `node.backup`).
+
+A key that the province keeps for a business may have signed batches since which nobody shows: neither
+the log nor any evidence tells how far its sequence went (PROTOCOL §2). So it signs nothing more, and
+a fresh key, which can't contradict itself, takes its place. What it signed before stays proven.
 """
 
 from __future__ import annotations
@@ -19,15 +23,18 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from anchor.checkpoint import Checkpoint, open_checkpoint, parse_tlog_proof
+from anchor.custody import CUSTODY, keep_key
 from anchor.durable import sync_folder, write_durably
 from anchor.errors import AnchorError, FormatError
 from anchor.evidence import Evidence, parse_evidence
-from anchor.keys import load_private_key
+from anchor.issuers import ACCEPTED_STATES, Issuers
+from anchor.keys import load_private_key, request
 from anchor.note import Signer
 from anchor.sequencing import Sequencing
 from anchor.settings import SQLITE, Settings, load
@@ -43,6 +50,8 @@ _DATABASE_TAILS: Final = ("-wal", "-shm", "-journal")
 _LOCK: Final = ".anchoring"
 # Uploads are diaries in the clear that live two hours: no copy may outlive them.
 _APART: Final = frozenset({"node", "log", "uploads", RESTORED, _LOCK})
+# What the API makes anew from the batches.
+_DERIVED: Final = "index.db"
 
 CopyNode = Callable[[Path, Path], None]
 
@@ -161,8 +170,16 @@ def newest_light_block(evidence: bytes) -> LightBlock:
     return max(_parse(evidence).light_blocks, key=lambda block: block.header.height)
 
 
-def check_log(settings: Settings, evidence: bytes) -> int:
-    """Compare a restored log with the newest checkpoint in an evidence file; return the log's size.
+@dataclass(frozen=True)
+class Compared:
+    """A restored log that may sign on: its size, and whose kept keys were replaced (issuer names)."""
+
+    size: int
+    renewed: tuple[str, ...]
+
+
+def check_log(settings: Settings, evidence: bytes) -> Compared:
+    """Compare a restored log with the newest checkpoint in an evidence file, and renew kept keys.
 
     What the database has accepted goes into the log first: places are given in order of acceptance,
     so that these are the entries which were logged before. Raises BackupError if the log has signed
@@ -179,11 +196,33 @@ def check_log(settings: Settings, evidence: bytes) -> int:
             sequencing.reconcile()
             while sequencing.step():
                 pass
+            _compare(log, newest)
+            mark = settings.data / RESTORED
+            # Asked a second time, the keys are fresh already.
+            is_new = mark.exists() and mark.read_bytes() != _COMPARED
+            renewed = _renew_kept_keys(settings, store, signer) if is_new else ()
+            write_durably(mark, _COMPARED)
+            return Compared(log.size, renewed)
         finally:
             store.close()
-        _compare(log, newest)
-        write_durably(settings.data / RESTORED, _COMPARED)
-        return log.size
+
+
+def _renew_kept_keys(settings: Settings, store: Store, log_key: Signer) -> tuple[str, ...]:
+    """Put a fresh key in the place of every one kept for a business; return their issuer names.
+
+    The fresh key is asked for before the old one is given up: stopped in between and run again, no
+    business is left without one.
+    """
+    registry = Issuers(store, settings.origin, (log_key.public_key,))
+    kept = [k for k in registry.of() if k.custody == CUSTODY and k.state in ACCEPTED_STATES]
+    newest = {key.name: key for key in kept}
+    for name, key in newest.items():
+        spent = [replace(k, state="revoking") for k in registry.of(key.organisation)]
+        wanted = request(keep_key(settings, name, spent))
+        registry.add(key.organisation, wanted, CUSTODY, key.prefixes, key.display)
+    for old in kept:
+        registry.revoke(old.name, old.key_id)
+    return tuple(newest)
 
 
 def _parse(evidence: bytes) -> Evidence:
@@ -263,7 +302,7 @@ def _copy_log(settings: Settings, target: Path) -> None:
 def _copy_others(data: Path, target: Path, database: Path) -> None:
     apart = _APART | {database.name, *(database.name + tail for tail in _DATABASE_TAILS)}
     for path in sorted(data.iterdir()):
-        if path.name in apart:
+        if path.name in apart or path.name.startswith(_DERIVED):
             continue
         if path.is_dir():
             shutil.copytree(path, target / path.name)

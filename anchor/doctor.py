@@ -24,7 +24,7 @@ from sqlalchemy import Connection, create_engine, func, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from anchor.assemble import Assembler
-from anchor.batch import FIRST_PREV, MAX_BATCH_BYTES, check_body, note_hash, open_batch_note
+from anchor.batch import FIRST_PREV, check_body, note_hash, open_batch_note
 from anchor.capture import unpack
 from anchor.checkpoint import open_checkpoint
 from anchor.errors import AnchorError, FormatError
@@ -37,6 +37,7 @@ from anchor.record import parse_record
 from anchor.settings import SQLITE, Settings
 from anchor.store import (
     HASH,
+    PackedRecords,
     Store,
     ancestry,
     anchors,
@@ -298,7 +299,8 @@ class _Examiner:
     def _batch(self, row: Any, last: dict[int, tuple[int, bytes]]) -> None:
         issuer, note_bytes = self._known[row.issuer_id], bytes(row.note)
         note = open_batch_note(note_bytes, issuer.public_key)
-        checked = check_body(note_bytes + b"\n" + _unpacked(bytes(row.presentations)))
+        packed = PackedRecords(bytes(row.offsets), bytes(row.presentations))
+        checked = check_body(note_bytes + b"\n" + packed.unpack())
         digest = note_hash(checked.note_text)
         _require(digest == bytes(row.note_hash), "its note's hash")
         _require((note.seq, note.size) == (row.seq, row.size), "its numbers")
@@ -413,14 +415,6 @@ class _Examiner:
 
 def _name(digest: Any) -> str:
     return batch_id(bytes(digest)) if len(digest) == HASH else repr(digest)
-
-
-def _unpacked(blob: bytes) -> bytes:
-    """The presentations of a batch, of which there never are more than the door lets in."""
-    stream = zlib.decompressobj()
-    data = stream.decompress(blob, MAX_BATCH_BYTES + 1)
-    _require(stream.eof and not stream.unused_data, "its records")
-    return data
 
 
 def _require(condition: bool, what: str) -> None:

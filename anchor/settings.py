@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from anchor.durable import write_durably
 from anchor.errors import AnchorError
@@ -43,7 +43,8 @@ class Settings:
     `data` is the folder itself; `origin` the log's name; `hosts` the names its pages are served
     under; `rpc` and `listen` are HOST:PORT; `interval` the least number of seconds between two
     anchors; `max_ahead` how many seconds a batch's claimed time may be ahead of our clock;
-    `log_by` the seconds within which a receipt promises that the batch is in the log.
+    `log_by` the seconds within which a receipt promises that the batch is in the log; `workers` how
+    many processes answer HTTP.
     """
 
     data: Path
@@ -57,6 +58,7 @@ class Settings:
     log_by: int = 86_400
     listen: str = "127.0.0.1:8080"
     public_url: str = "http://127.0.0.1:8080"
+    workers: int = 2
 
     @property
     def node_home(self) -> Path:
@@ -127,16 +129,23 @@ def _address(value: object) -> bool:
     return bool(match) and 0 < int(match[2]) < 65536 if match else False
 
 
+def _parts(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
+
+
 def _rpc(value: object) -> bool:
     if isinstance(value, str) and value.startswith(("http://", "https://")):
-        return bool(urlsplit(value).netloc)
+        return bool(_parts(value).netloc)
     return _address(value)
 
 
 def _url(value: object) -> bool:
     if not isinstance(value, str) or not value.isprintable():
         return False
-    parts = urlsplit(value)
+    parts = _parts(value)
     return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
@@ -154,6 +163,10 @@ def _whole_seconds(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 31 * 86_400
 
 
+def _few(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 32
+
+
 _LINE = ("một dòng chữ", "one line of text")
 _NAME = ("tên như example.vn/camau/2026", "a name such as example.vn/camau/2026")
 _HOST_NAMES = ("danh sách tên máy chủ", "a list of host names")
@@ -161,6 +174,7 @@ _HOST_PORT = ("HOST:PORT", "HOST:PORT")
 _PAUSE = ("số giây, từ 0.05 đến 86400", "seconds, 0.05 to 86400")
 _DATABASE_URL = ("URL của cơ sở dữ liệu", "a database URL")
 _DAYS = ("số giây nguyên, nhiều nhất 31 ngày", "whole seconds, up to 31 days")
+_COUNT = ("số nguyên từ 1 đến 32", "a whole number from 1 to 32")
 _WEB_URL = ("URL http hoặc https", "an http or https URL")
 # (table, key) -> (field of Settings, check, what it has to be); a key without default is required.
 _KEYS = {
@@ -174,6 +188,7 @@ _KEYS = {
     ("anchor", "log_by"): ("log_by", _whole_seconds, _DAYS),
     ("api", "listen"): ("listen", _address, _HOST_PORT),
     ("api", "public_url"): ("public_url", _url, _WEB_URL),
+    ("api", "workers"): ("workers", _few, _COUNT),
 }
 _REQUIRED = (("province", "name"), ("province", "origin"))
 
@@ -189,7 +204,7 @@ def load(data: Path) -> Settings:
         )
     try:
         tables = tomllib.loads(_read(data / "moneo.toml").decode("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(
             f"tệp cấu hình không đúng dạng TOML · {data / 'moneo.toml'} is not TOML: {error}"
         ) from error

@@ -60,8 +60,9 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         state = await run_in_threadpool(State.open, settings)
         app.state.moneo, app.state.wake = state, asyncio.Event()
-        app.state.bodies = asyncio.Semaphore(submit.MAX_BODIES)
-        app.state.salting = asyncio.Semaphore(submit.MAX_SALTING)
+        # The bounds are the machine's; each worker has its share of them.
+        app.state.bodies = asyncio.Semaphore(-(-submit.MAX_BODIES // settings.workers))
+        app.state.salting = asyncio.Semaphore(-(-submit.MAX_SALTING // settings.workers))
         indexing = asyncio.create_task(_keep_indexed(state, app.state.wake))
         try:
             yield

@@ -13,9 +13,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import SQLAlchemyError
 
-from anchor.store import anchors, batches
+from anchor.store import anchors, batches, meta
 from api import openapi
-from api.index import cursor_table
 from api.problems import Problem
 from api.state import State, state_of
 from api.words import Wording
@@ -46,7 +45,7 @@ def _database(state: State) -> str:
     """Write a row as it is and take it back: a full disk or a read-only file shows here."""
     try:
         with state.province.store.engine.connect() as connection, connection.begin() as transaction:
-            connection.execute(sa.update(cursor_table).values(row=cursor_table.c.row))
+            connection.execute(sa.update(meta).values(value=meta.c.value))
             transaction.rollback()
     except SQLAlchemyError:
         return "not writable"

@@ -2,29 +2,27 @@
 """Finds the records of a trace code, and walks a journey from a code back to where it came from.
 
 The anchor keeps batches, never a row a record; which record speaks of which code is this module's own
-table. It is filled after a batch was acknowledged, from the batches themselves, and can be thrown
-away and built again: it decides nothing, since whatever is found is proven by its evidence.
+file beside the database, so that filling it keeps no batch waiting. It is filled after a batch was
+acknowledged, from the batches themselves, and can be thrown away and built again: it decides nothing,
+since whatever is found is proven by its evidence.
 
-Several processes may fill it at once: each moves the one cursor from the row it has read to the row it
-has reached, in the transaction that inserts what lies between. Whoever comes second inserts nothing.
+Several processes may fill it at once: each takes its turn in the file, and goes on from the newest batch
+in it.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from anchor.codes import Code, CodeError, from_digital_link
-from anchor.ijson import parse_b64url
 from anchor.province import Province
-from anchor.record import Record
+from anchor.record import Record, named_codes
+from anchor.settings import SQLITE
 from anchor.statements import INPUTS, OUTPUTS, TRANSFORMATION, Spoken, classify
-from anchor.store import StoredBatch
+from anchor.store import StoredBatch, open_engine, writing
 from anchor.verdict import Level, Statement
 from api.tables import create_tables
 
@@ -33,8 +31,8 @@ MAX_DEPTH = 16
 BATCHES_A_STEP = 16
 # From here on one batch is read whole rather than record by record.
 WHOLE_BATCH_FROM = 4
-CODE_BYTES = 32
-_CODE_LINE = re.compile(rb"^code ([A-Za-z0-9_-]{43})$", re.MULTILINE)
+# Beside the database, and in no backup.
+FILE = "index.db"
 FIRST = datetime.min.replace(tzinfo=UTC)
 
 Hide = Callable[[str, str], bool]
@@ -43,12 +41,6 @@ Ref = tuple[str, int]
 """Batch id and index in it, as `Province.evidence` takes them."""
 
 metadata = sa.MetaData()
-cursor_table = sa.Table(
-    "code_index_cursor",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("row", sa.BigInteger, nullable=False),
-)
 batch_table = sa.Table(
     "code_index_batch",
     metadata,
@@ -116,9 +108,16 @@ class CodeIndex:
 
     def __init__(self, province: Province) -> None:
         self._province = province
-        self._engine = province.store.engine
+        self._engine = open_engine(
+            f"{SQLITE}{province.settings.data.absolute() / FILE}", durable=False
+        )
         create_tables(self._engine, metadata)
-        self._place_cursor()
+        if not self._is_of_this_database():
+            self._clear()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._engine.dispose()
 
     def catch_up(self) -> int:
         """Index every batch accepted since the last time; returns how many this call indexed."""
@@ -129,10 +128,7 @@ class CodeIndex:
 
     def rebuild(self) -> int:
         """Throw the index away and build it from the batches; returns how many there are."""
-        with self._engine.begin() as connection:
-            connection.execute(sa.update(cursor_table).values(row=0))
-            connection.execute(sa.delete(code_table))
-            connection.execute(sa.delete(batch_table))
+        self._clear()
         return self.catch_up()
 
     def refs(self, code: Code, limit: int = MAX_JOURNEY_RECORDS + 1) -> list[tuple[Ref, str]]:
@@ -160,40 +156,41 @@ class CodeIndex:
         """
         return _Walk(self._province, self, hide).run(code)
 
-    def _place_cursor(self) -> None:
+    def _is_of_this_database(self) -> bool:
+        """Whether the newest batch indexed is where it was: the database may be another, or an older copy."""
+        newest = sa.select(batch_table.c.row, batch_table.c.batch).order_by(
+            batch_table.c.row.desc()
+        )
         with self._engine.connect() as connection:
-            placed = connection.execute(sa.select(cursor_table)).one_or_none()
-        if placed is None:
-            # Another process may place it in between: then it stands where it should.
-            with suppress(IntegrityError), self._engine.begin() as connection:
-                connection.execute(sa.insert(cursor_table).values(id=1, row=0))
+            indexed = connection.execute(newest.limit(1)).first()
+        if indexed is None:
+            return True
+        stored = self._province.batches_after(indexed.row - 1, 1)
+        return [(batch.row, batch.batch) for batch in stored] == [tuple(indexed)]
+
+    def _clear(self) -> None:
+        with writing(self._engine) as connection:
+            connection.execute(sa.delete(code_table))
+            connection.execute(sa.delete(batch_table))
 
     def _step(self) -> int:
-        with self._engine.connect() as connection:
-            start = connection.execute(sa.select(cursor_table.c.row)).scalar_one()
-        batches = self._province.batches_after(start, BATCHES_A_STEP)
-        if not batches:
-            return 0
-        names = [{"row": b.row, "batch": b.batch, "issuer": b.issuer} for b in batches]
-        lines = [line for stored in batches for line in _lines(stored)]
-        # The cursor is moved first: it takes the write lock, and tells whether another was quicker.
-        move = (
-            sa.update(cursor_table).where(cursor_table.c.row == start).values(row=batches[-1].row)
-        )
-        with self._engine.begin() as connection:
-            if connection.execute(move).rowcount:
+        with writing(self._engine) as connection:
+            newest = connection.execute(sa.select(sa.func.max(batch_table.c.row))).scalar_one()
+            batches = self._province.batches_after(newest or 0, BATCHES_A_STEP)
+            names = [{"row": b.row, "batch": b.batch, "issuer": b.issuer} for b in batches]
+            # In the order of the table, which is stored by code.
+            lines = sorted(line for stored in batches for line in _lines(stored))
+            if names:
                 connection.execute(sa.insert(batch_table), names)
-                if lines:
-                    connection.execute(sa.insert(code_table), lines)
+            if lines:
+                connection.exec_driver_sql("INSERT INTO code_index VALUES (?, ?, ?)", lines)
         return len(batches)
 
 
-def _lines(stored: StoredBatch) -> Iterator[dict[str, Any]]:
-    # The texts were checked at the door: their `code` lines are read without the rest.
+def _lines(stored: StoredBatch) -> Iterator[tuple[bytes, int, int]]:
     for number, text in enumerate(stored.packed.texts()):
-        for line in _CODE_LINE.findall(text):
-            code = parse_b64url(line.decode("ascii"), CODE_BYTES)
-            yield {"code": code, "row": stored.row, "record": number}
+        for code in named_codes(text):
+            yield code, stored.row, number
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the API as a process: one sentence when it cannot start, a clean end on SIGTERM and SIGINT.
+"""Runs the API: one sentence when it cannot start, a clean end on SIGTERM and SIGINT.
 
 The socket is bound before anything else, so that a port in use is said before the database is opened.
+Behind it stand as many worker processes as the settings say, forked before anything is open or any
+thread runs; each takes the next connection that it has time for. When one ends, all end, and whoever
+started the API starts it again: half an API would be found out last.
 """
 
 import errno
 import logging
+import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,13 +50,73 @@ def run(data: Path) -> int:
     try:
         settings = load(data)
         with _bind(settings.listen) as listener:
-            return _serve(settings, listener, logger)
+            logger.info(
+                "listening on http://%s, public address %s", settings.listen, settings.public_url
+            )
+            served = _Workers(settings, listener).wait()
+        logger.info("stopped")
+        return OK if served else FAILED
     except (StartError, AnchorError) as error:
         logger.error("%s", error)
         return FAILED
 
 
-def _serve(settings: Settings, listener: socket.socket, logger: logging.Logger) -> int:
+class _Workers:
+    """The processes that answer, and the parent's end of the pipe whose other end says that it lives."""
+
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+        self._alive, self._parent = os.pipe()
+        self._before = {number: signal.signal(number, self._stop) for number in STOP_SIGNALS}
+        self._running: set[int] = set()
+        self._stopping = False
+        for _ in range(settings.workers):
+            if (child := os.fork()) == 0:
+                os._exit(self._work(settings, listener))
+            self._running.add(child)
+        if self._stopping:
+            self._stop()
+
+    def wait(self) -> bool:
+        """Wait until all have ended; whether all of them had served and were told to stop."""
+        statuses = []
+        while self._running:
+            child, status = os.wait()
+            self._running.discard(child)
+            statuses.append(status)
+            self._stop()
+        os.close(self._parent)
+        os.close(self._alive)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        return not any(statuses)
+
+    def _stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
+        self._stopping = True
+        for child in self._running:
+            os.kill(child, signal.SIGTERM)
+
+    def _work(self, settings: Settings, listener: socket.socket) -> int:
+        """Serve, in the child; returns its exit status. Never raises: the parent's work is not its."""
+        try:
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
+            os.close(self._parent)
+            threading.Thread(target=_end_with_parent, args=(self._alive,), daemon=True).start()
+            return _serve(settings, listener)
+        except BaseException:
+            logging.getLogger("moneo.api").exception("a worker of the API failed")
+            return FAILED
+        finally:
+            logging.shutdown()
+
+
+def _end_with_parent(alive: int) -> None:
+    """Wait for the end of a pipe that nobody writes to: the parent is gone, and with it whoever stops us."""
+    os.read(alive, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _serve(settings: Settings, listener: socket.socket) -> int:
     server = _Server(
         uvicorn.Config(
             create_app(settings),
@@ -67,9 +132,7 @@ def _serve(settings: Settings, listener: socket.socket, logger: logging.Logger) 
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
     )
-    logger.info("listening on http://%s, public address %s", settings.listen, settings.public_url)
     server.run(sockets=[listener])
-    logger.info("stopped")
     return OK if server.started else FAILED
 
 

@@ -43,6 +43,7 @@ class State:
 
     def close(self) -> None:
         """Let go of the province."""
+        self.index.close()
         self.province.close()
 
     def privacy(self, reader: Organisation | None) -> Privacy:

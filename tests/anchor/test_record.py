@@ -18,6 +18,7 @@ from anchor.record import (
     MAX_FIELDS,
     MAX_RECORD_BYTES,
     Record,
+    check_plain,
     check_record,
     open_disclosure,
     parse_record,
@@ -271,3 +272,59 @@ def test_any_bytes_are_a_record_or_a_record_error(junk: bytes, at: int, length: 
         assert str(error)
     else:
         assert parsed.leaf_hash()
+
+
+# Values as they may be written: what the quick way reads, what it leaves to the parser, and what is none.
+VALUES = [
+    *(json.dumps(v, ensure_ascii=False) for v in ["Cua Cà Mau", "", 0, -1.5, True, None, [1], {"a": [2]}]),
+    r'"\u1ea5 \n \/ \" \\"', r'"\ud83e\udd80"', r'"\ud800"', r'"\ufffe"', r'"\uFDD0"', '"\ufffe"', '"\U0001ffff"',
+    '"\ufdd0"', '"\ufdf0"', "1e3", "1E400", "01", "1.", "-", "9007199254740991", "9007199254740992", "1" * 400, "NaN", "tru",
+    '"', '"a', '"\t"', '"\x00"', "[", "{}", "[1],2", "[" * 15 + "]" * 15, "[" * 16 + "]" * 16, '{"a":1,"a":2}', " 1", "1 ", "",
+]  # fmt: skip
+HEADS = ["", f"code {'A' * 43}\n", f"code {'B' * 42}A\ncode {'A' * 43}\n", f"field b {'A' * 43}\n"]
+
+
+def written(name: str, value: str, salted: str) -> bytes:
+    return f'["{salted}","{name}",{value}]'.encode("utf-8", "surrogatepass")
+
+
+disclosures = st.builds(
+    written,
+    st.sampled_from(["a", "b", "c", "a b", "\\u0061", "", "moneo:cte"]),
+    st.one_of(st.sampled_from(VALUES), st.text(max_size=8)),
+    st.sampled_from([SALT, SALT, SALT[:-1] + "B", SALT[1:]]),
+)
+
+
+def agree(texts: list[bytes]) -> bool:
+    try:
+        expected = [check_record(text) for text in texts]
+    except RecordError:
+        expected = None
+    return check_plain(texts) in (None, expected)
+
+
+@given(
+    st.lists(st.lists(disclosures, max_size=4), min_size=1, max_size=3),
+    st.sampled_from(HEADS),
+    st.integers(0, 400),
+    st.sampled_from(["", "", "=", "+", "~", "B", "\n"]),
+)
+def test_the_quick_way_says_what_the_careful_one_says_or_nothing(
+    records: list[list[bytes]], head: str, at: int, junk: str
+) -> None:
+    texts = [presentation(*map(b64url, shown), lines=head) for shown in records]
+    texts[0] = texts[0][:at] + junk.encode() + texts[0][at:]
+    assert agree(texts)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_both_ways_agree_on_each_value(head: str) -> None:
+    for value in VALUES:
+        assert agree([presentation(b64url(written("a", value, SALT)), lines=head)]), value
+
+
+@pytest.mark.parametrize("value", [*VALUES[:8], VALUES[8]])
+def test_the_quick_way_takes_what_people_write(value: str) -> None:
+    text = presentation(b64url(written("a", value, SALT)), b64url(written("b", value, SALT)))
+    assert check_plain([text, text]) == [check_record(text)] * 2

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From a code to its records and back to where it came from, with every bound and every stranger."""
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import pairwise
 
 import pytest
-import sqlalchemy as sa
 
 from anchor.codes import parse_path
 from api import index as indexing
-from api.index import CodeIndex, code_table
+from api.index import FILE, CodeIndex
 from tests.support.site import (
     BOX,
     CRAB,
@@ -193,8 +194,8 @@ def test_links_that_are_no_codes_are_passed_over(site: Site, coop: Business) -> 
 
 
 def rows(site: Site) -> list[tuple[bytes, int, int]]:
-    with site.province.store.engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(sa.select(code_table))]
+    with closing(sqlite3.connect(site.settings.data / FILE)) as connection:
+        return connection.execute("SELECT code, row, record FROM code_index").fetchall()
 
 
 def test_a_rebuilt_index_is_the_same(site: Site, coop: Business) -> None:
@@ -203,6 +204,18 @@ def test_a_rebuilt_index_is_the_same(site: Site, coop: Business) -> None:
     assert index.rebuild() == coop_batches(site)
     assert rows(site) == before
     assert index.catch_up() == 0
+    index.close()
+
+
+def test_an_index_of_another_database_is_built_anew(site: Site, coop: Business) -> None:
+    before = rows(site)
+    with closing(sqlite3.connect(site.settings.data / FILE)) as connection, connection:
+        connection.execute("UPDATE code_index_batch SET batch = 'of another database, at ' || row")
+    index = CodeIndex(site.province)
+    assert rows(site) == []
+    assert index.catch_up() == coop_batches(site)
+    assert rows(site) == before
+    index.close()
 
 
 def coop_batches(site: Site) -> int:
@@ -218,5 +231,7 @@ def test_many_fill_it_at_once_and_every_line_is_there_once(site: Site, coop: Bus
         coop.follow(body)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(CodeIndex.catch_up, indexes))
+    for index in indexes:
+        index.close()
     after = rows(site)
     assert len(after) == len(before) + 80 == len(set(after))
