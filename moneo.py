@@ -26,6 +26,7 @@ import typer
 from typer.exceptions import TyperException
 
 from anchor import cli as business
+from anchor import usage
 from anchor.cli import COULD_NOT_TELL, console, errors, fail
 from anchor.errors import AnchorError
 from anchor.settings import Settings, load
@@ -48,6 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Moneo: truy xuất nguồn gốc ai cũng kiểm chứng được · traceability that anyone can check",
 )
+usage.set_headings()
 app.add_typer(node_cli.app, name="node")
 app.add_typer(business.key_app, name="key")
 app.add_typer(operator.app, name="org")
@@ -461,7 +463,8 @@ def restore(
         file = newest.read_bytes()
         with _node_errors():
             answer["height"] = node.confirm(settings.node_home, province.newest_light_block(file))
-        answer["entries"] = province.check_log(settings, file)
+        compared = province.check_log(settings, file)
+        answer |= {"entries": compared.size, "renewed": list(compared.renewed)}
     if as_json:
         business.print_json(answer)
     elif newest is None:
@@ -480,6 +483,15 @@ def restore(
             ),
             soft_wrap=True,
         )
+        if renewed := compared.renewed:
+            console.print(
+                pick(
+                    f"Đã thay {len(renewed)} khóa giữ hộ bằng khóa mới; khóa cũ không ký nữa, bằng chứng cũ vẫn đúng:",
+                    f"{len(renewed)} keys kept for businesses were replaced; the old ones sign no more, old evidence stays proven:",
+                ),
+                ", ".join(renewed),
+                soft_wrap=True,
+            )
 
 
 @contextlib.contextmanager
@@ -496,7 +508,8 @@ def _node_errors() -> Iterator[None]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; a refusal of ours is one sentence, not a traceback."""
     try:
-        result = app(args=None if argv is None else list(argv), standalone_mode=False)
+        arguments = None if argv is None else list(argv)
+        result = app(args=arguments, prog_name="moneo", standalone_mode=False)
     except typer.Exit as exit_:
         return int(exit_.exit_code)
     except typer.Abort:
@@ -528,8 +541,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return COULD_NOT_TELL
     except TyperException as error:
-        # A wrong option or a missing argument: the parser's own words, with the usage line.
-        getattr(error, "show", lambda: None)()
+        errors.print(usage.describe(error), markup=False, soft_wrap=True)
         return COULD_NOT_TELL
     return int(result or 0)
 

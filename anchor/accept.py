@@ -19,15 +19,16 @@ from anchor.batch import (
     FIRST_PREV,
     MAX_BATCH_BYTES,
     CheckedBody,
+    CheckedRecords,
     check_body,
     note_hash,
     open_batch_note,
 )
-from anchor.custody import Salted, open_signer, salt_entries
+from anchor.custody import open_signer, salt_entries, sign_records
 from anchor.errors import AnchorError, BatchError, FormatError
 from anchor.idempotency import KeyReused, Once, answered, remember
 from anchor.importer import Entry
-from anchor.issuers import ACCEPTED_STATES, Issuer
+from anchor.issuers import ACCEPTED_STATES, Custody, Issuer
 from anchor.note import Signer, split_note
 from anchor.receipt import Receipt
 from anchor.record import Mode
@@ -93,11 +94,17 @@ _ROOT_LINES: Final = (8, 9)
 
 # Built once: to build a statement takes longer than to carry it out.
 _KEYS: Final = select(
-    issuers.c.id, issuers.c.organisation, issuers.c.public_key, issuers.c.key_id
+    issuers.c.id,
+    issuers.c.organisation,
+    issuers.c.public_key,
+    issuers.c.custody,
+    issuers.c.key_id,
 ).where(issuers.c.name == bindparam("issuer"))
 _STATE: Final = select(issuers.c.state).where(issuers.c.id == bindparam("issuer"))
-_STORED: Final = select(batches.c.receipt, batches.c.size).where(
-    batches.c.note_hash == bindparam("digest")
+_STORED: Final = (
+    select(batches.c.receipt, batches.c.size, issuers.c.custody)
+    .join(issuers, issuers.c.id == batches.c.issuer_id)
+    .where(batches.c.note_hash == bindparam("digest"))
 )
 _LATEST: Final = (
     select(batches.c.seq, batches.c.note_hash)
@@ -142,7 +149,7 @@ class BatchRefused(AnchorError):  # noqa: N818 - a verdict, said as one
 
 @dataclass(frozen=True)
 class Accepted:
-    """The answer to a batch: its id, the signed receipt, how many records it has.
+    """The answer to a batch: its id, the signed receipt, how many records it has, who keeps its key.
 
     `duplicate` says that this note had been accepted before; the receipt is the one given then.
     """
@@ -150,6 +157,7 @@ class Accepted:
     batch: str
     receipt: bytes
     size: int
+    custody: Custody
     duplicate: bool
 
 
@@ -158,6 +166,7 @@ class _Key:
     id: int
     organisation: str
     public_key: bytes
+    custody: Custody
 
 
 class Acceptor:
@@ -195,7 +204,7 @@ class Acceptor:
         if kept is None:
             raise BatchRefused("no-custody")
         signer, issuer = kept
-        key = _Key(issuer.id, issuer.organisation, issuer.public_key)
+        key = _Key(issuer.id, issuer.organisation, issuer.public_key, issuer.custody)
         with self._store.read() as connection:
             if known := _answered(connection, request, now):
                 return known
@@ -205,7 +214,9 @@ class Acceptor:
             if known := _answered(connection, request, now):
                 return known
             seq, prev = expected_sequence(connection, key.id)
-            checked = salted.sign(signer, log=self._settings.origin, seq=seq, prev=prev, time=now)
+            checked = sign_records(
+                salted, signer, log=self._settings.origin, seq=seq, prev=prev, time=now
+            )
             accepted = self._insert(connection, checked, key, now)
             _remember(connection, request, checked, now)
             return accepted
@@ -240,9 +251,9 @@ class Acceptor:
         _, signatures = split_note(checked.note_bytes, 1)
         with self._store.read() as connection:
             known = connection.execute(_KEYS, {"issuer": checked.note.issuer})
-            for number, organisation, public_key, key_id in known:
+            for number, organisation, public_key, custody, key_id in known:
                 if bytes(key_id).startswith(signatures[0].key_id):
-                    return _Key(number, organisation, bytes(public_key))
+                    return _Key(number, organisation, bytes(public_key), custody)
         raise BatchRefused("unknown-issuer", issuer=checked.note.issuer)
 
     def _insert(
@@ -256,7 +267,7 @@ class Acceptor:
         digest = note_hash(checked.note_text)
         promise = Receipt(self._settings.origin, digest, now, now + self._settings.log_by)
         receipt = promise.sign(self._signer)
-        packed = PackedRecords.pack(checked.presentations, checked.offsets)
+        packed = PackedRecords.pack(checked.records.presentations, checked.records.offsets)
         values = {
             "note_hash": digest,
             "issuer_id": key.id,
@@ -267,11 +278,11 @@ class Acceptor:
             "note": checked.note_bytes,
             "receipt": receipt,
             "offsets": packed.offsets,
-            "leaves": checked.leaf_hashes,
+            "leaves": checked.records.leaf_hashes,
             "presentations": packed.blob,
         }
         connection.execute(_INSERT, values)
-        return Accepted(batch_id(digest), receipt, checked.note.size, duplicate=False)
+        return Accepted(batch_id(digest), receipt, checked.note.size, key.custody, duplicate=False)
 
 
 def expected_sequence(connection: Connection, issuer_id: int) -> tuple[int, bytes]:
@@ -296,7 +307,7 @@ def _check_sequence(connection: Connection, checked: CheckedBody, key: _Key) -> 
         raise BatchRefused("wrong-prev", expected=expected, seq=seq)
 
 
-def _salt(entries: Sequence[Entry], mode: Mode) -> Salted:
+def _salt(entries: Sequence[Entry], mode: Mode) -> CheckedRecords:
     try:
         return salt_entries(entries, mode)
     except BatchError as error:
@@ -322,4 +333,6 @@ def _remember(connection: Connection, request: Once | None, checked: CheckedBody
 def _stored(connection: Connection, digest: bytes) -> Accepted | None:
     """The answer given when this note was accepted, or None."""
     row = connection.execute(_STORED, {"digest": digest}).first()
-    return Accepted(batch_id(digest), bytes(row[0]), row[1], duplicate=True) if row else None
+    if row is None:
+        return None
+    return Accepted(batch_id(digest), bytes(row[0]), row[1], row[2], duplicate=True)

@@ -9,13 +9,13 @@ light block by ancestry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from threading import Lock
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from anchor.capture import HEAD_SUBJECT, ancestry_path, stored_eras, unpack
 from anchor.checkpoint import TlogProof
@@ -56,6 +56,33 @@ from node.light import LightBlock, parse_header
 Hide = Callable[[str, str], bool]
 # Signatures that each batch costs a verifier: its issuer's and the log's.
 _SIGNATURES_A_BATCH: Final = 2
+# Built once: building a statement costs as much as running it.
+_BATCH: Final = select(
+    batches.c.issuer_id,
+    batches.c.note,
+    batches.c.log_index,
+    batches.c.offsets,
+    batches.c.presentations,
+    batches.c.leaves,
+).where(batches.c.note_hash == bindparam("digest"))
+_PROVING: Final = (
+    select(proofs.c.size)
+    .where(proofs.c.subject == bindparam("issuer"), proofs.c.size > bindparam("entry"))
+    .order_by(proofs.c.size)
+    .limit(1)
+)
+_ANCHORS: Final = select(anchors).where(anchors.c.size.in_(bindparam("sizes", expanding=True)))
+_PROOFS: Final = (
+    select(proofs.c.nodes)
+    .where(
+        proofs.c.size == bindparam("size"),
+        proofs.c.subject.in_(bindparam("subjects", expanding=True)),
+    )
+    .order_by(proofs.c.subject)
+)
+_NODES: Final = select(nodes.c.hash, nodes.c.data).where(
+    nodes.c.hash.in_(bindparam("digests", expanding=True))
+)
 
 
 class NotAnchored(AnchorError):  # noqa: N818 - a state, said as one
@@ -98,14 +125,18 @@ class Assembler:
         with self._store.read() as connection:
             found = {name: _load_batch(connection, name) for name in names}
             sizes = sorted({batch.anchor for batch in found.values()})
-            finality = _Finality(connection, sizes, len(names))
+            rows = {row.size: row for row in connection.execute(_ANCHORS, {"sizes": sizes})}
+            finality = _Finality(connection, rows, sizes, len(names))
             evidence = Evidence(
                 records=tuple(_record(found, names, *ref, hide) for ref in wanted),
                 batches=tuple(
-                    self._batch(connection, one, sizes.index(one.anchor)) for one in found.values()
+                    self._batch(one, bytes(rows[one.anchor].checkpoint), sizes.index(one.anchor))
+                    for one in found.values()
                 ),
                 anchors=tuple(
-                    _anchor(connection, size, self._log_key, _issuers_at(found, size), finality)
+                    _anchor(
+                        connection, rows[size], self._log_key, _issuers_at(found, size), finality
+                    )
                     for size in sizes
                 ),
                 light_blocks=finality.light_blocks,
@@ -113,9 +144,7 @@ class Assembler:
             )
         return encode_evidence(evidence)
 
-    def _batch(self, connection: Connection, batch: _Batch, anchor: int) -> EvidenceBatch:
-        query = select(anchors.c.checkpoint).where(anchors.c.size == batch.anchor)
-        checkpoint = bytes(connection.execute(query).scalar_one())
+    def _batch(self, batch: _Batch, checkpoint: bytes, anchor: int) -> EvidenceBatch:
         path = self._inclusion_path(batch.log_index, batch.anchor)
         issuer = batch.issuer
         return EvidenceBatch(
@@ -140,8 +169,13 @@ class Assembler:
 class _Finality:
     """Which anchors get a light block of their own, and on which the others hang."""
 
-    def __init__(self, connection: Connection, sizes: Sequence[int], batch_count: int) -> None:
-        rows = {size: _final_row(connection, size) for size in sizes}
+    def __init__(
+        self,
+        connection: Connection,
+        rows: Mapping[int, Any],
+        sizes: Sequence[int],
+        batch_count: int,
+    ) -> None:
         self.headers = {size: bytes(row.header) for size, row in rows.items()}
         blocks = {size: unpack(bytes(row.light_block)) for size, row in rows.items()}
         self.eras = _eras_until(connection, blocks.values())
@@ -187,26 +221,13 @@ def _within_limits(
     return chosen[::-1]
 
 
-def _final_row(connection: Connection, size: int) -> Any:
-    query = select(anchors.c.header, anchors.c.light_block).where(anchors.c.size == size)
-    return connection.execute(query).one()
-
-
 def _eras_until(connection: Connection, blocks: Any) -> tuple[LightBlock, ...]:
     newest = max(block.header.height for block in blocks)
     return tuple(era for era in stored_eras(connection) if era.header.height < newest)
 
 
 def _load_batch(connection: Connection, name: str) -> _Batch:
-    query = select(
-        batches.c.issuer_id,
-        batches.c.note,
-        batches.c.log_index,
-        batches.c.offsets,
-        batches.c.presentations,
-        batches.c.leaves,
-    ).where(batches.c.note_hash == note_hash_of(name))
-    row = connection.execute(query).first()
+    row = connection.execute(_BATCH, {"digest": note_hash_of(name)}).first()
     if row is None:
         raise UnknownBatch(f"there is no batch {name}")
     anchor = _proving_anchor(connection, row.issuer_id, row.log_index)
@@ -218,7 +239,7 @@ def _load_batch(connection: Connection, name: str) -> _Batch:
         note=bytes(row.note),
         log_index=row.log_index,
         texts=PackedRecords(bytes(row.offsets), bytes(row.presentations)).texts(),
-        levels=_tree([leaves[at : at + HASH] for at in range(0, len(leaves), HASH)]),
+        levels=tree_levels([leaves[at : at + HASH] for at in range(0, len(leaves), HASH)]),
         anchor=anchor,
     )
 
@@ -227,13 +248,7 @@ def _proving_anchor(connection: Connection, issuer_id: int, log_index: int | Non
     """The size of the first anchor over the entry that was captured with the issuer's slot."""
     if log_index is None:
         return None
-    query = (
-        select(proofs.c.size)
-        .where(proofs.c.subject == issuer_id, proofs.c.size > log_index)
-        .order_by(proofs.c.size)
-        .limit(1)
-    )
-    row = connection.execute(query).first()
+    row = connection.execute(_PROVING, {"issuer": issuer_id, "entry": log_index}).first()
     return row[0] if row else None
 
 
@@ -245,7 +260,7 @@ def _record(
         raise UnknownBatch(f"batch {name} has no record {index}")
     record = parse_record(batch.texts[index])
     hidden = [field for field in record.fields() if hide(batch.issuer.name, field)]
-    path = _path(batch.levels, index)
+    path = tree_path(batch.levels, index)
     return EvidenceRecord(record.hide(hidden).encode(), names.index(name), index, path)
 
 
@@ -255,12 +270,12 @@ def _issuers_at(found: dict[str, _Batch], size: int) -> list[int]:
 
 def _anchor(
     connection: Connection,
-    size: int,
+    row: Any,
     log_key: bytes,
     issuers: Sequence[int],
     finality: _Finality,
 ) -> EvidenceAnchor:
-    row = connection.execute(select(anchors).where(anchors.c.size == size)).one()
+    size: int = row.size
     head = EvidenceHead(
         owner=bytes(row.owner),
         log_key_id=bytes(row.log_key_id),
@@ -277,21 +292,17 @@ def _anchor(
 
 def _nodes(connection: Connection, size: int, subjects: Sequence[int]) -> tuple[bytes, ...]:
     """The trie nodes that prove these subjects in an anchor's state, each once."""
-    query = (
-        select(proofs.c.nodes)
-        .where(proofs.c.size == size, proofs.c.subject.in_(subjects))
-        .order_by(proofs.c.subject)
-    )
-    lists = [bytes(row[0]) for row in connection.execute(query)]
+    found = connection.execute(_PROOFS, {"size": size, "subjects": subjects})
+    lists = [bytes(row[0]) for row in found]
     digests = dict.fromkeys(
         digests[at : at + HASH] for digests in lists for at in range(0, len(digests), HASH)
     )
-    stored = select(nodes.c.hash, nodes.c.data).where(nodes.c.hash.in_(digests))
-    data = {bytes(digest): bytes(node) for digest, node in connection.execute(stored)}
+    stored = connection.execute(_NODES, {"digests": list(digests)})
+    data = {bytes(digest): bytes(node) for digest, node in stored}
     return tuple(data[digest] for digest in digests)
 
 
-def _tree(level: list[bytes]) -> list[list[bytes]]:
+def tree_levels(level: list[bytes]) -> list[list[bytes]]:
     """All levels of the RFC 9162 tree over leaf hashes, so that many paths cost one hashing."""
     levels = [level]
     while len(level) > 1:
@@ -304,7 +315,7 @@ def _tree(level: list[bytes]) -> list[list[bytes]]:
     return levels
 
 
-def _path(levels: list[list[bytes]], index: int) -> tuple[bytes, ...]:
+def tree_path(levels: list[list[bytes]], index: int) -> tuple[bytes, ...]:
     """The inclusion path of a leaf: the sibling at each level where there is one."""
     path = []
     for level in levels[:-1]:

@@ -12,6 +12,7 @@ presentations one after another in the order of submission.
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from anchor import ijson
 from anchor.errors import BatchError, NoteError, RecordError
@@ -36,9 +37,11 @@ __all__ = [
     "BatchError",
     "BatchNote",
     "CheckedBody",
+    "CheckedRecords",
     "SubmittedBatch",
     "build",
     "check_body",
+    "check_records",
     "code_entries",
     "codes_root",
     "entries_root",
@@ -112,20 +115,28 @@ class SubmittedBatch:
 
 
 @dataclass(frozen=True)
-class CheckedBody:
-    """What accepting a batch stores: presentations as they came, and what was computed of them.
+class CheckedRecords:
+    """Records in the order of submission, as accepting a batch stores them.
 
     `offsets` are where each presentation begins in `presentations`; `leaf_hashes` 32 bytes each,
-    one after another; `codes` the entries (K ‖ index ‖ leaf hash) in the order of records.
+    one after another; `root` and `codes` what the batch's note says of them.
     """
+
+    presentations: bytes = field(repr=False)
+    offsets: tuple[int, ...] = field(repr=False)
+    leaf_hashes: bytes = field(repr=False)
+    root: bytes
+    codes: bytes
+
+
+@dataclass(frozen=True)
+class CheckedBody:
+    """A batch whose note is its records'. The signature is not verified here."""
 
     note_bytes: bytes
     note_text: bytes
     note: BatchNote
-    presentations: bytes = field(repr=False)
-    offsets: tuple[int, ...] = field(repr=False)
-    leaf_hashes: bytes = field(repr=False)
-    codes: tuple[bytes, ...] = field(repr=False)
+    records: CheckedRecords
 
 
 def parse_batch_note(text: bytes) -> BatchNote:
@@ -265,7 +276,7 @@ def parse_body(body: bytes) -> SubmittedBatch:
         BatchError: as `check_body`.
     """
     checked = check_body(body)
-    pieces = split_presentations(checked.presentations)
+    pieces = split_presentations(checked.records.presentations)
     records = tuple(map(parse_record, pieces))
     return SubmittedBatch(checked.note_bytes, checked.note_text, checked.note, records)
 
@@ -283,18 +294,30 @@ def check_body(body: bytes) -> CheckedBody:
     pieces = split_presentations(presentations)
     if len(pieces) != note.size:
         raise BatchError(f"{len(pieces)} records follow a note of size {note.size}")
+    records = check_records(pieces)
+    if records.root != note.root:
+        raise BatchError("the records' root is not the note's", line=8)
+    if records.codes != note.codes:
+        raise BatchError("the root over the records' codes is not the note's", line=9)
+    return CheckedBody(note_bytes, text, note, records)
+
+
+def check_records(pieces: Sequence[bytes]) -> CheckedRecords:
+    """Check presentations one by one and return them as one batch's.
+
+    Raises:
+        BatchError: names the record and field at fault.
+    """
     leaves: list[bytes] = []
     codes: list[bytes] = []
     for start in range(0, len(pieces), RECORDS_A_STEP):
         for index, (leaf, named) in enumerate(_check_step(pieces, start), start):
             leaves.append(leaf)
             codes += code_entries(named, index, leaf)
-    if merkle.root(leaves) != note.root:
-        raise BatchError("the records' root is not the note's", line=8)
-    if entries_root(codes) != note.codes:
-        raise BatchError("the root over the records' codes is not the note's", line=9)
-    return CheckedBody(
-        note_bytes, text, note, presentations, _offsets(pieces), b"".join(leaves), tuple(codes)
+    offsets = tuple(accumulate(map(len, pieces[:-1]), initial=0))
+    hashes = b"".join(leaves)
+    return CheckedRecords(
+        b"".join(pieces), offsets, hashes, merkle.root(leaves), entries_root(codes)
     )
 
 
@@ -312,11 +335,3 @@ def _check_record(piece: bytes, index: int) -> tuple[bytes, tuple[bytes, ...]]:
         return check_record(piece)
     except RecordError as error:
         raise BatchError(str(error), record=index, field=error.field) from error
-
-
-def _offsets(pieces: Sequence[bytes]) -> tuple[int, ...]:
-    offsets, at = [], 0
-    for piece in pieces:
-        offsets.append(at)
-        at += len(piece)
-    return tuple(offsets)

@@ -13,6 +13,7 @@ unreserved characters.
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote, urlsplit
 
@@ -38,6 +39,8 @@ _SET_82 = re.compile(r"""[!"%&'()*+,\-./0-9:;<=>?A-Z_a-z]{1,20}""")
 _OWN = re.compile(r"/c(?:/[A-Za-z0-9._~-]{1,64}){1,8}")
 _PRIMARY_KEY = re.compile(r"/01/[0-9]{14}(?=/|$)")
 _GTIN = re.compile(r"[0-9]{14}")
+# A path that is its own canonical spelling, but for its check digit.
+_PLAIN = re.compile(r"/01/([0-9]{14})(?:/10/[A-Za-z0-9_-]{1,20})?(?:/21/[A-Za-z0-9_-]{1,20})?")
 _ENCODED = re.compile(r"%(?:[0-9A-Fa-f]{2})?")
 _SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%-]+")
 # A URL's parser takes these out of a path, also when their dots are percent-encoded.
@@ -104,6 +107,9 @@ def parse_path(path: str) -> Code:
     """
     if len(path) > MAX_URL:
         raise CodeError(f"dài hơn {MAX_URL} ký tự", f"longer than {MAX_URL} characters")
+    if plain := _PLAIN.fullmatch(path):
+        _check_gtin(plain[1])
+        return Code(path)
     if path.startswith("/c/"):
         return _parse_own(path)
     parts = path.split("/")
@@ -151,6 +157,7 @@ def from_digital_link(url: str) -> Code:
     return parse_path(parts.path[key.start() :] if key else parts.path)
 
 
+@lru_cache(maxsize=1024)
 def check_digit(digits: str) -> str:
     """Return the check digit that GS1's modulo 10 gives for the digits before it."""
     weighted = sum(int(d) * (3 if i % 2 == 0 else 1) for i, d in enumerate(reversed(digits)))

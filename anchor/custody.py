@@ -10,7 +10,6 @@ one transaction that accepts a batch. What a crash leaves behind was never ackno
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -19,10 +18,9 @@ from anchor.batch import (
     MAX_BATCH_RECORDS,
     BatchNote,
     CheckedBody,
-    code_entries,
-    entries_root,
+    CheckedRecords,
+    check_records,
     parse_batch_note,
-    records_root,
 )
 from anchor.durable import sync_folder
 from anchor.errors import BatchError, RecordError
@@ -31,45 +29,13 @@ from anchor.issuers import ACCEPTED_STATES, Custody, Issuer
 from anchor.keys import create_private_key, load_private_key
 from anchor.note import Signer
 from anchor.note import sign as sign_note
-from anchor.record import Mode, Record, salt
+from anchor.record import Mode, present
 from anchor.settings import Settings
 
 CUSTODY: Final[Custody] = "operator"
 
 
-@dataclass(frozen=True)
-class Salted:
-    """Salted records and all of their batch that does not depend on its place in a sequence.
-
-    `offsets` are where each presentation begins; `leaf_hashes` 32 bytes each; `codes` the entries
-    (K ‖ index ‖ leaf hash); the two roots are the note's.
-    """
-
-    size: int
-    root: bytes
-    codes_root: bytes
-    presentations: bytes = field(repr=False)
-    offsets: tuple[int, ...] = field(repr=False)
-    leaf_hashes: bytes = field(repr=False)
-    codes: tuple[bytes, ...] = field(repr=False)
-
-    def sign(self, signer: Signer, *, log: str, seq: int, prev: bytes, time: int) -> CheckedBody:
-        """Return the batch in its place of the key's sequence, as accepting one stores it."""
-        note = BatchNote(log, signer.name, seq, prev, time, self.size, self.root, self.codes_root)
-        text = note.encode()
-        parse_batch_note(text)
-        return CheckedBody(
-            sign_note(text, signer),
-            text,
-            note,
-            self.presentations,
-            self.offsets,
-            self.leaf_hashes,
-            self.codes,
-        )
-
-
-def salt_entries(entries: Sequence[Entry], mode: Mode) -> Salted:
+def salt_entries(entries: Sequence[Entry], mode: Mode) -> CheckedRecords:
     """Salt the records of one batch.
 
     Raises:
@@ -78,34 +44,32 @@ def salt_entries(entries: Sequence[Entry], mode: Mode) -> Salted:
     """
     if not 1 <= len(entries) <= MAX_BATCH_RECORDS:
         raise BatchError(f"{len(entries)} records, a batch has 1 to {MAX_BATCH_RECORDS}")
-    records: list[Record] = []
-    offsets: list[int] = []
-    codes: list[bytes] = []
-    texts = bytearray()
+    texts: list[bytes] = []
+    room = MAX_BATCH_BYTES
     for index, entry in enumerate(entries):
-        record = _salt(entry, mode, index)
-        records.append(record)
-        offsets.append(len(texts))
-        codes += code_entries(record.codes, index, record.leaf_hash())
-        texts += record.encode()
-        if len(texts) > MAX_BATCH_BYTES:
+        texts.append(_present(entry, mode, index))
+        room -= len(texts[-1])
+        if room < 0:
             raise BatchError(
                 f"salted, the records are longer than {MAX_BATCH_BYTES} bytes", record=index
             )
-    return Salted(
-        len(records),
-        records_root(records),
-        entries_root(codes),
-        bytes(texts),
-        tuple(offsets),
-        b"".join(record.leaf_hash() for record in records),
-        tuple(codes),
-    )
+    return check_records(texts)
 
 
-def _salt(entry: Entry, mode: Mode, index: int) -> Record:
+def sign_records(
+    records: CheckedRecords, signer: Signer, *, log: str, seq: int, prev: bytes, time: int
+) -> CheckedBody:
+    """Return the batch of these records in its place of the key's sequence."""
+    size = len(records.offsets)
+    note = BatchNote(log, signer.name, seq, prev, time, size, records.root, records.codes)
+    text = note.encode()
+    parse_batch_note(text)
+    return CheckedBody(sign_note(text, signer), text, note, records)
+
+
+def _present(entry: Entry, mode: Mode, index: int) -> bytes:
     try:
-        return salt(entry.fields, type=entry.type, mode=mode, codes=entry.codes, re=entry.re)
+        return present(entry.fields, type=entry.type, mode=mode, codes=entry.codes, re=entry.re)
     except RecordError as error:
         raise BatchError(str(error), record=index, field=error.field) from error
 

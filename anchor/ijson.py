@@ -17,6 +17,7 @@ import math
 import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Sequence
+from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
 from anchor.errors import Base64Error, IJsonError
@@ -86,8 +87,7 @@ def parse_text(text: str, max_depth: int = MAX_DEPTH) -> Any:
     # The walk over the value costs more than the parser; it is needed only where escapes are.
     if "\\u" in text:
         _check_escapes(value)
-    if not text.isascii() and _HIGH.search(text) and (found := _NONCHARACTER.search(text)):
-        raise IJsonError(f"noncharacter U+{ord(found[0]):04X} at {found.start()}")
+    _check_high(text)
     return value
 
 
@@ -136,11 +136,16 @@ def encode(value: Any) -> bytes:
         IJsonError: the value holds what I-JSON has not (NaN, 2^53, a lone surrogate, a non-string key).
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        # A string, which most values are, is looked at itself rather than read back.
+        text = encode_basestring(value) if type(value) is str else _ENCODER.encode(value)
         data = text.encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:
         raise IJsonError(f"not JSON: {error}") from error
-    parse_text(text)
+    if type(value) is not str:
+        parse_text(text)
+    # In UTF-8 the noncharacters, and some others, have one of these.
+    elif b"\xef\xb7" in data or b"\xbf\xbe" in data or b"\xbf\xbf" in data:
+        _check_high(text)
     return data
 
 
@@ -208,6 +213,7 @@ def _constant(text: str) -> NoReturn:
     raise IJsonError(f"{text} is not JSON")
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_object,
     parse_int=_integer,
@@ -235,6 +241,11 @@ def _check_depth(text: str, max_depth: int) -> None:
         depth += 1 if bracket in "[{" else -1
         if depth > max_depth:
             raise IJsonError(f"deeper than {max_depth} levels")
+
+
+def _check_high(text: str) -> None:
+    if not text.isascii() and _HIGH.search(text) and (found := _NONCHARACTER.search(text)):
+        raise IJsonError(f"noncharacter U+{ord(found[0]):04X} at {found.start()}")
 
 
 def _check_escapes(value: Any) -> None:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Turns a diary (CSV from a spreadsheet, or JSON Lines) into EPCIS 2.0 shaped events with their codes.
+"""Turns a diary (CSV or XLSX from a spreadsheet, or JSON Lines) into EPCIS 2.0 shaped events with their codes.
 
-A CSV row is one event of the diary: stocking, harvest, packing or shipping. Headings are Vietnamese
+A row is one event of the diary: stocking, harvest, packing or shipping. Headings are Vietnamese
 or English, with or without accents. A JSON line is one EPCIS event (EPCIS 2.0 §9, JSON binding), kept
 member by member. Nothing is guessed: what cannot be read is refused with its row and column.
 """
 
+import codecs
 import csv
 import io
 import math
@@ -14,18 +15,24 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
+from itertools import chain, islice
 from typing import Any
 from urllib.parse import quote
 
 from anchor import ijson
 from anchor.codes import Code, CodeError, from_digital_link, parse_path
+from anchor.corrections import CorrectionError, Finder, superseded
 from anchor.errors import AnchorError
+from anchor.xlsx import SheetError, read_xlsx
 
 MAX_FILE_BYTES = 32 * 1024 * 1024
 MAX_ROWS = 100_000
 MAX_LINE_BYTES = 64 * 1024
 MAX_COMPLAINTS = 20
-# A cell: the 22 columns of a row together stay below what a record may have.
+# Above the headings there may be a title.
+HEADING_ROWS = 10
+# A cell: the 23 columns of a row together stay below what a record may have.
 MAX_CELL = 500
 CODE_COLUMNS = frozenset({"gtin", "lot", "serial", "input_gtin", "input_lot"})
 # ECMA-376 §18.17.3
@@ -46,6 +53,9 @@ EVENT_TYPES = frozenset(
         "AssociationEvent",
     }
 )
+# The member of an event that names the records it takes the place of: it becomes `re` lines, and
+# no field, which could be withheld.
+RE_MEMBER = "moneo:re"
 # EPCIS members that name what an event is about, as lists of URIs or of {epcClass, quantity, uom}.
 EPC_LISTS = ("epcList", "childEPCs", "inputEPCList", "outputEPCList")
 QUANTITY_LISTS = (
@@ -141,6 +151,7 @@ COLUMNS = {
     "recorded_by": ("recorded by", "nguoi ghi"),
     "phone": ("phone", "dien thoai"),
     "note": ("note", "ghi chu"),
+    "corrects": ("corrects", "sua ban ghi"),
     # What a marked spreadsheet says of a row; it comes back with the row and is no part of it.
     "mend": ("mend", "can sua"),
 }
@@ -171,39 +182,35 @@ def plain(text: str) -> str:
     return " ".join(kept.replace("_", " ").split())
 
 
-def read_diary(name: str, data: bytes) -> list[Entry]:
+def read_diary(name: str, data: bytes, finder: Finder | None = None) -> list[Entry]:
     """Return the entries of a diary file in its order.
 
     Args:
-        name: the file's name; its ending says the format (.csv, .jsonl, .ndjson).
-        data: the file's bytes, UTF-8 with or without a byte order mark.
+        name: the file's name; its ending says the format (`FORMATS`).
+        data: the file's bytes; JSON Lines are UTF-8, with or without a byte order mark.
+        finder: looks up the records that are corrected by their ids.
 
     Raises:
         DiaryError: with a sentence for every row that cannot be read (the first twenty).
     """
     if len(data) > MAX_FILE_BYTES:
         raise DiaryError([f"{name}: tệp lớn hơn 32 MiB · the file is larger than 32 MiB: split it"])
-    readers: dict[str, Callable[[str], Iterator[tuple[int, Callable[[], Entry]]]]] = {
-        "csv": _csv_rows,
-        "jsonl": _json_rows,
-        "ndjson": _json_rows,
-    }
-    reader = readers.get(name.rpartition(".")[2].lower())
+    reader = FORMATS.get(name.rpartition(".")[2].lower())
     if reader is None:
-        raise DiaryError([f"{name}: cần tệp .csv hoặc .jsonl · a .csv or .jsonl file is needed"])
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
         raise DiaryError(
-            [
-                f"{name}: byte {error.start} không phải UTF-8; hãy lưu lại dạng “CSV UTF-8” · "
-                f"byte {error.start} is not UTF-8: save the sheet as “CSV UTF-8”"
-            ]
-        ) from error
-    return _collect(name, reader(text))
+            [f"{name}: cần tệp .xlsx, .csv hoặc .jsonl · a .xlsx, .csv or .jsonl file is needed"]
+        )
+    try:
+        return _collect(name, reader(data, finder))
+    except SheetError as error:
+        raise DiaryError([f"{name}: {error}"]) from error
 
 
-def _collect(name: str, rows: Iterator[tuple[int, Callable[[], Entry]]]) -> list[Entry]:
+# A line's number, and what reads its entry.
+_Lines = Iterator[tuple[int, Callable[[], Entry]]]
+
+
+def _collect(name: str, rows: _Lines) -> list[Entry]:
     entries: list[Entry] = []
     complaints: list[str] = []
     first = None
@@ -227,13 +234,22 @@ def _collect(name: str, rows: Iterator[tuple[int, Callable[[], Entry]]]) -> list
 # JSON Lines
 
 
-def _json_rows(text: str) -> Iterator[tuple[int, Callable[[], Entry]]]:
+def _json_rows(data: bytes, finder: Finder | None) -> _Lines:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DiaryError(
+            [
+                f"byte {error.start} không phải UTF-8: JSON phải là UTF-8 · "
+                f"byte {error.start} is not UTF-8, which JSON has to be"
+            ]
+        ) from error
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            yield number, lambda line=line: _json_entry(line)  # type: ignore[misc]
+            yield number, partial(_json_entry, line, finder)
 
 
-def _json_entry(line: str) -> Entry:
+def _json_entry(line: str, finder: Finder | None) -> Entry:
     event = ijson.parse(line.encode(), max_bytes=MAX_LINE_BYTES)
     if not isinstance(event, dict):
         raise ValueError("một đối tượng JSON được chờ đợi · a JSON object is expected")
@@ -242,7 +258,18 @@ def _json_entry(line: str) -> Entry:
         raise ValueError(
             f"cột · member 'type': {kind!r} không phải sự kiện EPCIS · is no EPCIS event"
         )
-    return Entry(event, f"epcis.{kind.lower()}", codes_of(event))
+    return Entry(event, f"epcis.{kind.lower()}", codes_of(event), _re_of(event, finder))
+
+
+def _re_of(event: dict[str, Any], finder: Finder | None) -> tuple[bytes, ...]:
+    """Take the records that an event corrects out of its members."""
+    names = event.pop(RE_MEMBER, [])
+    if not isinstance(names, list):
+        raise ValueError(f"cột · member '{RE_MEMBER}': cần một danh sách · has to be a list")
+    try:
+        return superseded(names, finder)
+    except CorrectionError as error:
+        raise ValueError(f"cột · member '{RE_MEMBER}': {error}") from error
 
 
 def codes_of(event: Mapping[str, Any]) -> tuple[Code, ...]:
@@ -266,30 +293,84 @@ def codes_of(event: Mapping[str, Any]) -> tuple[Code, ...]:
     return tuple(found.values())
 
 
-# CSV
+# Tables
 
 
-def _csv_rows(text: str) -> Iterator[tuple[int, Callable[[], Entry]]]:
-    rows = csv_table(text)
-    _, headings = next(rows, (1, []))
-    columns = columns_of(headings)
-    for number, row in rows:
-        yield number, lambda row=row: read_row(cells_of(columns, row))  # type: ignore[misc]
+def _csv_rows(data: bytes, finder: Finder | None) -> _Lines:
+    return _table_rows(csv_table(decode_text(data)), finder)
+
+
+def _xlsx_rows(data: bytes, finder: Finder | None) -> _Lines:
+    return _table_rows(iter(read_xlsx(data)), finder)
+
+
+FORMATS: dict[str, Callable[[bytes, Finder | None], _Lines]] = {
+    "csv": _csv_rows,
+    "txt": _csv_rows,
+    "tsv": _csv_rows,
+    "xlsx": _xlsx_rows,
+    "jsonl": _json_rows,
+    "ndjson": _json_rows,
+}
+
+
+def _table_rows(rows: Iterator[tuple[int, list[str]]], finder: Finder | None) -> _Lines:
+    top = list(islice(rows, HEADING_ROWS))
+    start = heading_at(top)
+    columns = columns_of(top[start][1] if top else [])
+    for number, row in chain(top[start + 1 :], rows):
+        yield number, partial(_table_entry, columns, row, finder)
+
+
+def _table_entry(columns: Sequence[str], row: Sequence[str], finder: Finder | None) -> Entry:
+    return read_row(cells_of(columns, row), finder)
+
+
+def heading_at(rows: Sequence[tuple[int, Sequence[str]]]) -> int:
+    """Return which of a table's first rows holds the headings, 0 if none looks like it."""
+    named = (
+        at
+        for at, (_, cells) in enumerate(rows[:HEADING_ROWS])
+        if "stage" in {HEADINGS.get(plain(cell[:64])) for cell in cells}
+    )
+    return next(named, 0)
+
+
+def decode_text(data: bytes) -> str:
+    """Return the text of a CSV file: UTF-8 or UTF-16 by its mark, UTF-8, else Windows-1258.
+
+    Raises:
+        SheetError: it is none of them.
+    """
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    for name in ("utf-16",) if marked else ("utf-8-sig", "cp1258"):
+        try:
+            text = data.decode(name)
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text:
+            return text
+    raise SheetError(
+        "Không đọc được chữ trong tệp: hãy lưu lại dạng “CSV UTF-8” hoặc .xlsx.",
+        "The file's text cannot be read: save it as “CSV UTF-8” or .xlsx.",
+    )
 
 
 def csv_table(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line number, cells) of the lines of a CSV file that are not empty, headings first.
+    """Yield (line number, cells) of the lines of a CSV file that are not empty.
 
     Raises:
         DiaryError: a quote that does not end, or a cell without end.
     """
     first = text.split("\n", 1)[0]
+    # A first line by which some spreadsheets tell each other the separator.
+    named = first[:4].lower() == "sep="
     # Vietnamese Excel writes semicolons where the decimal sign is a comma.
     delimiter = max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         for row in reader:
-            if any(cell.strip() for cell in row):
+            if any(cell.strip() for cell in row) and not (named and reader.line_num == 1):
                 yield reader.line_num, row
     except csv.Error as error:
         raise DiaryError([f"dòng · line {reader.line_num}: {error}"]) from error
@@ -399,26 +480,26 @@ _MENDERS: dict[str, Callable[[str], str]] = {
 }
 
 
-def read_row(cells: Mapping[str, str]) -> Entry:
+def read_row(cells: Mapping[str, str], finder: Finder | None = None) -> Entry:
     """Return the entry of one row of a diary.
 
     Raises:
         CellError: the first cell that cannot be read.
     """
-    for error in check_row(cells):
+    for error in check_row(cells, finder):
         raise error
     stage = _stage(cells)
     event = _event(stage, cells)
-    return Entry(event, f"epcis.{stage.event.lower()}", codes_of(event))
+    return Entry(event, f"epcis.{stage.event.lower()}", codes_of(event), _corrects(cells, finder))
 
 
-def check_row(cells: Mapping[str, str]) -> list[CellError]:
+def check_row(cells: Mapping[str, str], finder: Finder | None = None) -> list[CellError]:
     """Return what is wrong with a row, every cell on its own; empty if `read_row` takes it."""
     wrong = [CellError(c, "trống", "is empty") for c in REQUIRED if c not in cells]
     missing = {error.column for error in wrong}
     wrong += [error for column in cells if (error := _check_text(column, cells[column]))]
     missing |= {error.column for error in wrong}
-    for needs, check in _CHECKS:
+    for needs, check in (*_CHECKS, (("corrects",), lambda cells: _corrects(cells, finder))):
         if missing.isdisjoint(needs):
             try:
                 check(cells)
@@ -553,6 +634,13 @@ def _input_lot(cells: Mapping[str, str]) -> None:
 def _input(cells: Mapping[str, str]) -> None:
     if _stage(cells).event == "TransformationEvent":
         _class(cells, "input_")
+
+
+def _corrects(cells: Mapping[str, str], finder: Finder | None) -> tuple[bytes, ...]:
+    try:
+        return superseded(re.findall(r"[^\s,;]+", cells.get("corrects", "")), finder)
+    except CorrectionError as error:
+        raise CellError("corrects", error.vi, error.en) from error
 
 
 def _amount(prefix: str, read: Callable[[Mapping[str, str], str], object]) -> _Check:

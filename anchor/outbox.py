@@ -24,8 +24,10 @@ from pathlib import Path
 from typing import Literal
 
 from anchor import batch as batches
+from anchor.corrections import Finder
 from anchor.durable import write_durably
 from anchor.errors import AnchorError
+from anchor.ijson import encode_b64url
 from anchor.importer import Entry
 from anchor.keys import load_private_key
 from anchor.note import Signer
@@ -85,6 +87,7 @@ class Outbox:
                 "run 'moneo key new' first, or set MONEO_HOME to the folder that has it"
             )
         self.signer = Signer(issuer, load_private_key(key))
+        self._by_id: dict[str, Stored] | None = None
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -119,6 +122,16 @@ class Outbox:
                     f"{self.folder}: restore the folder from its backup"
                 )
         return found
+
+    def finder(self) -> Finder:
+        """Look up records of the batches that are stored here."""
+        return Finder(self._leaves)
+
+    def _leaves(self, batch: str) -> bytes | None:
+        if self._by_id is None:
+            self._by_id = {encode_b64url(note_hash_of(one)): one for one in self.stored()}
+        found = self._by_id.get(batch)
+        return batches.check_body(found.path.read_bytes()).records.leaf_hashes if found else None
 
     def prepare(
         self,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,7 @@ from anchor import keys
 from anchor.accept import Accepted, Acceptor, BatchRefused
 from anchor.assemble import Assembler, NotAnchored
 from anchor.backup import check_open
+from anchor.corrections import Finder
 from anchor.custody import CUSTODY, keep_key
 from anchor.errors import AnchorError
 from anchor.evidence import EvidenceTooLarge
@@ -219,6 +221,10 @@ class Province:
         known = self._issuers.of(organisation)
         return self._acceptor.accept_entries(entries, mode, known, now, request)
 
+    def finder(self, organisation: str) -> Finder:
+        """Look up records that a diary of `organisation` corrects: its own, by whatever key."""
+        return Finder(partial(self.store.leaves, organisation))
+
     def once(self, organisation: str, key: str, *content: bytes) -> Once:
         """A request of `organisation` under its idempotency key; FormatError if that is no key."""
         return once(keys.server_key(self.settings.server_key), organisation, key, *content)
@@ -260,6 +266,10 @@ class Province:
     def presentation(self, batch: str, index: int) -> Record:
         """One record of the batch; UnknownBatch if there is no such batch or index."""
         return self.store.record(batch, index)
+
+    def pick(self, batch: str, indices: Sequence[int]) -> list[Record]:
+        """Some records of the batch, in this order; UnknownBatch as for `presentation`."""
+        return self.store.pick(batch, indices)
 
     def batches_after(self, row: int, limit: int) -> list[StoredBatch]:
         """Up to `limit` batches with a row number above `row`, in order of acceptance.

@@ -49,6 +49,7 @@ __all__ = [
     "named_codes",
     "open_disclosure",
     "parse_record",
+    "present",
     "salt",
 ]
 
@@ -193,7 +194,23 @@ def salt(
     codes: Sequence[Code],
     re: Sequence[bytes] = (),
 ) -> Record:
-    """Return a new record of an object, each member salted as a field of its own.
+    """Return a new record of an object, each member salted as a field of its own: see `present`.
+
+    Raises:
+        RecordError: what a record can't hold, the field named.
+    """
+    return parse_record(present(obj, type=type, mode=mode, codes=codes, re=re))
+
+
+def present(
+    obj: Mapping[str, Any],
+    *,
+    type: str,  # noqa: A002 - the leaf's own word
+    mode: Mode,
+    codes: Sequence[Code],
+    re: Sequence[bytes] = (),
+) -> bytes:
+    """Return the presentation of a new record, which is not checked as a whole yet.
 
     Args:
         obj: member names and JSON values.
@@ -203,19 +220,20 @@ def salt(
         re: leaf hashes of records it supersedes, voids or erases from.
 
     Raises:
-        RecordError: what a record can't hold, the field named.
+        RecordError: a member that no field can hold, the field named.
     """
     # One draw for all salts: a system call for each field would be the greater part of the work.
     randomness = secrets.token_bytes(SALT_BYTES * len(obj))
-    disclosures = [
-        _disclose(randomness[at * SALT_BYTES : (at + 1) * SALT_BYTES], name, obj[name])
-        for at, name in enumerate(sorted(obj))
-    ]
+    shown = [b""]
+    for at, name in enumerate(sorted(obj)):
+        data = _disclose(randomness[at * SALT_BYTES : (at + 1) * SALT_BYTES], name, obj[name])
+        shown.append(binascii.b2a_base64(data, newline=False))
+    shown.append(b"\n")
     lines = [f"type {type}\n", f"mode {mode}\n"]
     lines += sorted({f"re {ijson.encode_b64url(leaf)}\n" for leaf in re})
     lines += sorted({f"code {ijson.encode_b64url(code.hash())}\n" for code in codes})
     head = TITLE_LINE + "".join(lines).encode("utf-8", "replace")
-    return parse_record(head + _disclosure_line(disclosures))
+    return head + b"~".join(shown).translate(_STANDARD_TO_URL, b"=")
 
 
 def parse_record(text: bytes) -> Record:
@@ -470,11 +488,13 @@ def _disclosure_line(disclosures: Iterable[str]) -> bytes:
     return "".join(["~", *(f"{text}~" for text in disclosures), "\n"]).encode("ascii")
 
 
-def _disclose(random: bytes, name: str, value: Any) -> str:
+def _disclose(random: bytes, name: str, value: Any) -> bytes:
+    """Return the JSON of a disclosure."""
     try:
-        return ijson.encode_b64url(ijson.encode([ijson.encode_b64url(random), name, value]))
+        parts = (ijson.encode_b64url(random).encode(), ijson.encode(name), ijson.encode(value))
     except FormatError as error:
         raise RecordError(str(error), field=str(name)[:64]) from error
+    return b'["%b",%b,%b]' % parts
 
 
 def _explain(text: bytes) -> RecordError:

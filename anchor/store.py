@@ -353,10 +353,15 @@ class Store:
 
     def record(self, batch: str, index: int) -> Record:
         """One record of the batch; UnknownBatch, also for an index it has not."""
+        return self.pick(batch, [index])[0]
+
+    def pick(self, batch: str, indices: Sequence[int]) -> list[Record]:
+        """Some records of the batch, only these parsed; as `record`."""
         texts = self._packed(batch).texts()
-        if not 0 <= index < len(texts):
-            raise UnknownBatch(f"batch {batch} has no record {index}")
-        return parse_record(texts[index])
+        for index in indices:
+            if not 0 <= index < len(texts):
+                raise UnknownBatch(f"batch {batch} has no record {index}")
+        return [parse_record(texts[index]) for index in indices]
 
     def batches_after(self, row: int, limit: int) -> list[StoredBatch]:
         """Up to `limit` batches above `row`, in order of acceptance."""

@@ -29,6 +29,7 @@ from api.state import State, code_of, state_of
 from api.words import Wording
 
 INDEX_SECONDS = 2.0
+GATHER_SECONDS = 0.1
 RETRY_SECONDS = 10.0
 FORGET_SECONDS = 600.0
 LANGUAGE_VARIES = "Accept, Accept-Language"
@@ -102,6 +103,8 @@ async def _keep_indexed(state: State, wake: asyncio.Event) -> None:
     while True:
         with suppress(TimeoutError):
             await asyncio.wait_for(wake.wait(), pause)
+            # What comes in next is then indexed with it: to index a batch alone costs more than to accept it.
+            await asyncio.sleep(GATHER_SECONDS)
         wake.clear()
         try:
             await run_in_threadpool(state.index.catch_up)

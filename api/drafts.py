@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from anchor.corrections import Finder
 from anchor.durable import write_durably
 from anchor.record import Mode
 from api.sheets import Diary
@@ -56,7 +57,7 @@ class Drafts:
         self._write(organisation, draft)
         return draft
 
-    def get(self, organisation: str, identifier: str) -> Draft | None:
+    def get(self, organisation: str, identifier: str, finder: Finder | None = None) -> Draft | None:
         """Return a draft of this organisation, None if there is none (any more)."""
         if not _ID.fullmatch(identifier):
             return None
@@ -67,7 +68,7 @@ class Drafts:
             name, mode, diary, batch, sent, codes = json.loads(path.read_bytes())
         except FileNotFoundError:
             return None
-        diary = Diary.decode(diary.encode())
+        diary = Diary.decode(diary.encode(), finder)
         return Draft(identifier, name, mode, diary, batch, sent, tuple(codes))
 
     def sent(self, organisation: str, draft: Draft, batch: str, codes: Sequence[str]) -> None:

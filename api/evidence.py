@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from anchor.province import EvidenceTooLarge, NotAnchored, NoTrust, UnknownBatch
 from api import openapi
 from api.index import Ref
-from api.organisations import Organisation
+from api.organisations import Organisation, Privacy
 from api.problems import Problem
 from api.state import State, code_of, reader_of, state_of
 from api.words import Wording
@@ -38,6 +38,8 @@ _TILE = re.compile(
     re.ASCII,
 )
 MAX_TILE_PATH = 64
+# A GTIN without a lot or serial number.
+_PRODUCT = re.compile(r"/01/[0-9]{14}", re.ASCII)
 
 router = APIRouter(tags=["evidence"])
 Reader = Annotated[Organisation | None, Depends(reader_of)]
@@ -50,7 +52,8 @@ def record_evidence(request: Request, record: str, reader: Reader) -> Response:
     if match is None:
         raise _no_record()
     ref = match.group(1), int(match.group(2))
-    return _evidence(state_of(request), [ref], reader, record)
+    state = state_of(request)
+    return _evidence(state, [ref], reader, state.privacy(reader), record)
 
 
 @router.get("/v1/evidence", **openapi.CODE_EVIDENCE)
@@ -64,13 +67,14 @@ def code_evidence(
     """Return one evidence file for all records of a code: its journey."""
     state = state_of(request)
     asked = code_of(code)
-    journey = state.index.journey(asked, state.privacy(reader))
+    hide = state.privacy(reader)
+    journey = state.index.journey(asked, hide)
     if not journey.found:
         raise unknown_code(asked.path)
     if journey.cut:
         raise _too_large()
     name = "_".join(part for part in (asked.gtin, asked.lot, asked.serial) if part) or "code"
-    return _evidence(state, [found.ref for found in journey.found], reader, name)
+    return _evidence(state, [found.ref for found in journey.found], reader, hide, name)
 
 
 @router.get("/v1/trust", **openapi.TRUST)
@@ -108,6 +112,16 @@ async def log_file(request: Request, path: str) -> Response:
 
 def unknown_code(path: str) -> Problem:
     """Return the 404 for a code that no record speaks of."""
+    if _PRODUCT.fullmatch(path):
+        return Problem(
+            "unknown-code",
+            Wording(
+                "Mã này chỉ nêu loại sản phẩm, còn hồ sơ đi theo lô: hãy thêm số lô hoặc số sê-ri in "
+                f"cạnh mã ({path}/10/SỐ-LÔ).",
+                "This code names a kind of product only, and records go by lot: add the lot or serial "
+                f"number printed beside it ({path}/10/LOT).",
+            ),
+        )
     return Problem(
         "unknown-code",
         Wording(
@@ -117,8 +131,9 @@ def unknown_code(path: str) -> Problem:
     )
 
 
-def _evidence(state: State, refs: list[Ref], reader: Organisation | None, name: str) -> Response:
-    hide = state.privacy(reader)
+def _evidence(
+    state: State, refs: list[Ref], reader: Organisation | None, hide: Privacy, name: str
+) -> Response:
     try:
         data = state.province.evidence(refs, hide)
     except UnknownBatch as error:

@@ -10,9 +10,9 @@ Several processes may fill it at once: each takes its turn in the file, and goes
 in it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,8 +29,6 @@ from api.tables import create_tables
 MAX_JOURNEY_RECORDS = 1_000
 MAX_DEPTH = 16
 BATCHES_A_STEP = 16
-# From here on one batch is read whole rather than record by record.
-WHOLE_BATCH_FROM = 4
 # Beside the database, and in no backup.
 FILE = "index.db"
 FIRST = datetime.min.replace(tzinfo=UTC)
@@ -122,9 +120,9 @@ class CodeIndex:
     def catch_up(self) -> int:
         """Index every batch accepted since the last time; returns how many this call indexed."""
         done = 0
-        while step := self._step():
+        while (step := self._step()) == BATCHES_A_STEP:
             done += step
-        return done
+        return done + step
 
     def rebuild(self) -> int:
         """Throw the index away and build it from the batches; returns how many there are."""
@@ -261,14 +259,8 @@ class _Walk:
         for (batch, index), issuer in fresh[:room]:
             by_batch.setdefault((batch, issuer), []).append(index)
         for (batch, issuer), indices in by_batch.items():
-            for index, record in self._read(batch, indices):
+            for index, record in zip(indices, self._province.pick(batch, indices), strict=True):
                 yield (batch, index), issuer, self._visible(issuer, record)
-
-    def _read(self, batch: str, indices: Sequence[int]) -> Iterable[tuple[int, Record]]:
-        if len(indices) < WHOLE_BATCH_FROM:
-            return [(index, self._province.presentation(batch, index)) for index in indices]
-        whole = self._province.presentations(batch)
-        return [(index, whole[index]) for index in indices]
 
     def _visible(self, issuer: str, record: Record) -> Record:
         return record.hide([name for name in record.fields() if self._hide(issuer, name)])
@@ -346,7 +338,9 @@ def event_time(fields: Mapping[str, Any]) -> datetime | None:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
-    return moment if moment is not None and moment.tzinfo else None
+    # The first and the last year there are can't be shown in every zone.
+    shown = moment is not None and moment.tzinfo and MINYEAR < moment.year < MAXYEAR
+    return moment if shown else None
 
 
 def _order(found: Found) -> tuple[datetime, int, str, int]:

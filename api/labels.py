@@ -94,6 +94,7 @@ FIELDS: Mapping[str, Wording] = {
     "childEPCs": Wording("Mã bên trong", "Codes inside"),
     "parentID": Wording("Kiện", "Parent"),
     "moneo:customer": Wording("Khách hàng", "Customer"),
+    "moneo:parties": Wording("Các bên", "Parties"),
     "moneo:document": Wording("Chứng từ", "Document"),
     "moneo:vehicle": Wording("Phương tiện", "Vehicle"),
     "moneo:recordedBy": Wording("Người ghi", "Recorded by"),

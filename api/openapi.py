@@ -4,7 +4,7 @@
 Each constant is what FastAPI's route decorators take; `describe` adds what is common to all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -51,11 +51,14 @@ ANCHORED = {
     "anchored_at": 1794200003,
     "links": LINKS,
 }
+# Null until it has happened.
+NOT_YET = ("log_index", "logged_at", "checkpoint_size", "evm_block", "anchored_at")
 # What problems of these kinds say besides.
 MORE: Mapping[str, Mapping[str, Any]] = {
     "malformed": {"record": 17, "field": "moneo:phone"},
     "wrong-seq": {"expected_seq": 4},
 }
+_TYPES: Mapping[type, str] = {str: "string", int: "integer", bool: "boolean"}
 BEARER: Mapping[str, Any] = {"security": [{"bearer": []}]}
 OPTIONAL_BEARER: Mapping[str, Any] = {"security": [{}, {"bearer": []}]}
 
@@ -98,8 +101,29 @@ def _body(description: str, kind: str, example: Any, schema: Any = None) -> dict
     return {"description": description, "content": content}
 
 
-def _json(description: str, example: Any) -> dict[str, Any]:
-    return _body(description, "application/json", example, {"type": "object"})
+def _json(description: str, example: Any, nullable: Collection[str] = ()) -> dict[str, Any]:
+    return _body(description, "application/json", example, _schema(example, nullable))
+
+
+def _schema(example: Any, nullable: Collection[str] = ()) -> dict[str, Any]:
+    """Return the schema of what has exactly an example's members; the `nullable` may be null."""
+    if not isinstance(example, Mapping):
+        return {"type": _TYPES[type(example)]}
+    properties = {name: _schema(value) for name, value in example.items()}
+    for name in nullable:
+        properties[name]["type"] = [properties[name]["type"], "null"]
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(example),
+        "additionalProperties": False,
+    }
+
+
+def _file(example: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of a file that says its format; docs/evidence.md has the rest."""
+    known = {"format": {"const": example["format"]}}
+    return {"type": "object", "properties": known, "required": list(example)}
 
 
 IDEMPOTENCY: Mapping[str, Any] = {
@@ -126,6 +150,7 @@ SUBMIT: dict[str, Any] = {
             "unknown-issuer",
             "not-yours",
             "revoked",
+            "not-ready",
             "timeout",
             "wrong-seq",
             "wrong-prev",
@@ -182,7 +207,11 @@ RECORDS: dict[str, Any] = {
             "required": True,
             "description": (
                 "EPCIS 2.0 events, one JSON object a line; each top-level member becomes a field "
-                "that can be shown, withheld or erased alone"
+                "that can be shown, withheld or erased alone. `moneo:re`, a list of up to 8, names the "
+                "organisation's earlier records that this one takes the place of, each by its id "
+                "`<batch>.<index>`, the address of its evidence, or its leaf hash: it becomes `re` lines "
+                "of the record instead of a field. EPCIS's `errorDeclaration` is a field as any other "
+                "and supersedes nothing"
             ),
             "content": {
                 "application/x-ndjson": {"schema": {"type": "string"}, "example": EVENT_TEXT}
@@ -192,7 +221,7 @@ RECORDS: dict[str, Any] = {
 }
 STATUS: dict[str, Any] = {
     "summary": "Lô hồ sơ đã đi đến đâu · How far a batch has come",
-    "responses": {200: _json("Its state", ANCHORED), **_problems("not-found")},
+    "responses": {200: _json("Its state", ANCHORED, NOT_YET), **_problems("not-found")},
 }
 RECEIPT: dict[str, Any] = {
     "summary": "Biên nhận có chữ ký của nhật ký · The log's signed receipt",
@@ -213,7 +242,7 @@ EVIDENCE_BODY = _body(
     "An evidence file (docs/evidence.md)",
     "application/vnd.moneo.evidence+json",
     EVIDENCE_EXAMPLE,
-    {"type": "object"},
+    _file(EVIDENCE_EXAMPLE),
 )
 RECORD_EVIDENCE: dict[str, Any] = {
     "summary": "Bằng chứng của một hồ sơ · Evidence of one record",
@@ -287,10 +316,21 @@ READY: dict[str, Any] = {
     },
 }
 
+_SET_82 = r"^[!\"%-?A-Z_a-z]{1,20}$"
+_HASH = "[A-Za-z0-9_-]{43}"
 _CODE_PARAMETERS: Mapping[str, Mapping[str, str]] = {
     "gtin": {"description": "14 digits with a valid check digit", "example": "09520001000034"},
     "lot": {"description": "1 to 20 characters of GS1's set 82", "example": "HOP-01-1"},
     "serial": {"description": "1 to 20 characters of GS1's set 82", "example": "K7MQ2XZ94BTA"},
+}
+# What stands for the parts of an address; anything else is answered 400 or 404.
+_PATTERNS: Mapping[str, str] = {
+    "gtin": "^[0-9]{14}$",
+    "lot": _SET_82,
+    "serial": _SET_82,
+    "batch": f"^{_HASH}$",
+    "record": rf"^{_HASH}\.(0|[1-9][0-9]{{0,9}})$",
+    "path": r"^(checkpoint|tile/(entries|[0-9]{1,2})(/x[0-9]{3})*/[0-9]{3}(\.p/[1-9][0-9]{0,2})?)$",
 }
 _CODE_PATHS = (
     "/01/{gtin}",
@@ -305,7 +345,7 @@ _CODE_ANSWERS: Mapping[str, tuple[str, str, Any]] = {
 }
 PROBLEM_SCHEMA: Mapping[str, Any] = {
     "type": "object",
-    "description": "RFC 9457",
+    "description": "RFC 9457. Whoever would rather have text/html gets the same as a page.",
     "required": ["type", "title", "status", "detail"],
     "properties": {
         "type": {"type": "string", "format": "uri-reference"},
@@ -333,6 +373,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for methods in document["paths"].values():
             for operation in methods.values():
                 operation["responses"] = _ours(operation["responses"])
+                for parameter in operation.get("parameters", ()):
+                    if parameter["in"] == "path":
+                        parameter["schema"]["pattern"] = _PATTERNS[parameter["name"]]
         document["paths"].update(_code_pages())
         app.openapi_schema = document
     return app.openapi_schema
@@ -372,7 +415,7 @@ def _code_page(path: str, summary: str, kind: str, example: Any) -> dict[str, An
                 "name": name,
                 "in": "path",
                 "required": True,
-                "schema": {"type": "string"},
+                "schema": {"type": "string", "pattern": _PATTERNS[name]},
                 **_CODE_PARAMETERS[name],
             }
             for name in names

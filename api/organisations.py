@@ -57,6 +57,13 @@ token_table = sa.Table(
     sa.Column("revoked", sa.BigInteger, nullable=False, default=0),
 )
 
+# Built once, since every request of a member asks it.
+_BY_TOKEN = (
+    sa.select(token_table.c.digest, token_table.c.revoked, organisation_table)
+    .join(organisation_table, organisation_table.c.id == token_table.c.organisation)
+    .where(token_table.c.id == sa.bindparam("token"))
+)
+
 
 class OrganisationError(ValueError):
     """What an operator asked for cannot be done; the message says why."""
@@ -212,13 +219,12 @@ class Organisations:
         if match is None:
             return None
         identifier, secret = match.groups()
-        query = sa.select(token_table).where(token_table.c.id == identifier)
         with self._engine.connect() as connection:
-            row = connection.execute(query).one_or_none()
+            row = connection.execute(_BY_TOKEN, {"token": identifier}).one_or_none()
         digest = NO_DIGEST if row is None else bytes(row.digest)
         if not hmac.compare_digest(digest, _digest(secret)) or row is None or row.revoked:
             return None
-        return self._one(organisation_table.c.id == row.organisation)
+        return _organisation(row)
 
     def by_token_id(self, identifier: str) -> Organisation | None:
         """Return the organisation of a token whose secret was shown before; None once it is revoked."""

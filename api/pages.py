@@ -20,6 +20,7 @@ import jinja2
 from anchor.codes import Code
 from anchor.errors import AnchorError
 from anchor.province import BatchStatus, Province
+from anchor.statements import PARTIES
 from anchor.trust import fingerprint, parse_trust
 from api import labels
 from api.index import Found, Journey, event_time
@@ -33,6 +34,7 @@ STYLE = (WEB / "static" / "moneo.css").read_bytes()
 STYLE_PATH = f"/static/moneo.{hashlib.sha256(STYLE).hexdigest()[:16]}.css"
 # GS1 keeps the prefixes 952 for demonstrations: such a code is on no product for sale.
 SAMPLE_PREFIX = "0952"
+PLACE = "moneo:place"
 STATE_RANK = {"accepted": 0, "logged": 1, "anchored": 2}
 
 
@@ -54,6 +56,7 @@ class Step:
     when: str
     when_iso: str
     lot: str
+    path: str
     by: str
     operator: bool
     rows: tuple[tuple[str, str], ...]
@@ -66,11 +69,15 @@ class Step:
 
 @dataclass(frozen=True)
 class ProductPage:
-    """Everything that the template of a product page says."""
+    """Everything that the template of a product page says.
+
+    `by` names who wrote, and whether the province wrote it for them; `place` is where it begins.
+    """
 
     code: Code
     product: str
-    by: tuple[str, ...]
+    by: tuple[tuple[str, bool], ...]
+    place: str
     operator: bool
     steps: tuple[Step, ...]
     others: tuple[Step, ...]
@@ -168,7 +175,8 @@ class _Maker:
         return ProductPage(
             code=journey.code,
             product=next((step.product for step in reversed(here) if step.product), ""),
-            by=tuple(dict.fromkeys(step.by for step in here)),
+            by=tuple(dict.fromkeys((step.by, step.operator) for step in here)),
+            place=self._first_place(journey),
             operator=any(step.operator for step in here),
             steps=steps,
             others=others,
@@ -191,15 +199,25 @@ class _Maker:
             when=labels.moment(happened, self._language) if happened else "",
             when_iso=happened.isoformat() if happened else "",
             lot=found.code.lot or "",
+            path=found.code.path,
             by=by,
             operator=self._status(found.batch).custody == "operator",
-            rows=tuple(labels.rows(fields, self._language)),
+            rows=tuple(labels.rows(self._named(fields), self._language)),
             withheld=len(record.hidden),
             state=self._state(found.batch),
             practice=record.mode == "practice",
             upstream=found.depth > 0,
             superseded=found.superseded,
         )
+
+    def _first_place(self, journey: Journey) -> str:
+        """Return where the journey begins, as the code's owner and the parties it names say."""
+        words = (
+            labels.value(found.record.fields().get(PLACE), self._language)
+            for found in journey.found
+            if found.statement != "third-party" and not found.superseded
+        )
+        return next((text for text in words if text), "")
 
     def _status(self, batch: str) -> BatchStatus:
         if batch not in self._statuses:
@@ -215,6 +233,14 @@ class _Maker:
         }
         when = times[status.state]
         return State(status.state, "" if when is None else labels.seconds(when, self._language))
+
+    def _named(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return fields with the parties that they name by issuer named as people know them."""
+        parties = fields.get(PARTIES)
+        if not isinstance(parties, list) or not all(isinstance(name, str) for name in parties):
+            return fields
+        # One more than is shown, so that the page says that there are more.
+        return {**fields, PARTIES: [self._signer(name) for name in parties[: labels.MAX_ITEMS + 1]]}
 
     def _signer(self, issuer: str) -> str:
         """Return an issuer's name for people."""

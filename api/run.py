@@ -3,8 +3,8 @@
 
 The socket is bound before anything else, so that a port in use is said before the database is opened.
 Behind it stand as many worker processes as the settings say, forked before anything is open or any
-thread runs; each takes the next connection that it has time for. When one ends, all end, and whoever
-started the API starts it again: half an API would be found out last.
+thread runs; the parent accepts connections and hands them out in turn. When one worker ends, all end,
+and whoever started the API starts it again: half an API would be found out last.
 """
 
 import errno
@@ -14,16 +14,20 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Generator
-from contextlib import contextmanager
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import cycle
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
 from anchor.errors import AnchorError
 from anchor.settings import Settings, load
 from api.app import create_app
+from api.connections import Connection
 
 OK, FAILED = 0, 1
 BACKLOG = 2048
@@ -31,6 +35,9 @@ BACKLOG = 2048
 MAX_CONCURRENT = 256
 GRACE_SECONDS = 10
 KEEP_ALIVE_SECONDS = 20
+# What accepting meets now and then, and what is over soon: a peer that left, no room for another file.
+_PASSING = frozenset({errno.ECONNABORTED, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+ACCEPT_PAUSE = 0.05
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -62,17 +69,22 @@ def run(data: Path) -> int:
 
 
 class _Workers:
-    """The processes that answer, and the parent's end of the pipe whose other end says that it lives."""
+    """The processes that answer, each at the other end of a pair of sockets."""
 
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
-        self._alive, self._parent = os.pipe()
+        self._listener = listener
         self._before = {number: signal.signal(number, self._stop) for number in STOP_SIGNALS}
         self._running: set[int] = set()
         self._stopping = False
-        for _ in range(settings.workers):
+        pairs = [socket.socketpair() for _ in range(settings.workers)]
+        ours, theirs = zip(*pairs, strict=True)
+        for own in theirs:
             if (child := os.fork()) == 0:
-                os._exit(self._work(settings, listener))
+                os._exit(self._work(settings, own, {listener, *ours, *theirs} - {own}))
             self._running.add(child)
+        for end in theirs:
+            end.close()
+        threading.Thread(target=_hand_out, args=(listener, ours), daemon=True).start()
         if self._stopping:
             self._stop()
 
@@ -84,25 +96,25 @@ class _Workers:
             self._running.discard(child)
             statuses.append(status)
             self._stop()
-        os.close(self._parent)
-        os.close(self._alive)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         return not any(statuses)
 
     def _stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
         self._stopping = True
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         for child in self._running:
             os.kill(child, signal.SIGTERM)
 
-    def _work(self, settings: Settings, listener: socket.socket) -> int:
+    def _work(self, settings: Settings, own: socket.socket, others: set[socket.socket]) -> int:
         """Serve, in the child; returns its exit status. Never raises: the parent's work is not its."""
         try:
             for number, handler in self._before.items():
                 signal.signal(number, handler)
-            os.close(self._parent)
-            threading.Thread(target=_end_with_parent, args=(self._alive,), daemon=True).start()
-            return _serve(settings, listener)
+            for other in others:
+                other.close()
+            return _serve(settings, _Handed(fileno=own.detach()))
         except BaseException:
             logging.getLogger("moneo.api").exception("a worker of the API failed")
             return FAILED
@@ -110,16 +122,46 @@ class _Workers:
             logging.shutdown()
 
 
-def _end_with_parent(alive: int) -> None:
-    """Wait for the end of a pipe that nobody writes to: the parent is gone, and with it whoever stops us."""
-    os.read(alive, 1)
-    os.kill(os.getpid(), signal.SIGTERM)
+def _hand_out(listener: socket.socket, workers: Sequence[socket.socket]) -> None:
+    """Give each connection to the next worker: left to themselves, the first to wake takes all that wait."""
+    for worker in workers:
+        # A worker that takes none any more loses its own, and keeps nobody else waiting.
+        worker.setblocking(False)
+    for worker in cycle(workers):
+        try:
+            connection, _ = listener.accept()
+        except OSError as error:
+            if error.errno not in _PASSING:
+                return
+            time.sleep(ACCEPT_PAUSE)
+            continue
+        with connection, suppress(OSError):
+            socket.send_fds(worker, [b"."], [connection.fileno()])
+
+
+class _Handed(socket.socket):
+    """What a worker listens on: its end of a pair of sockets, from which accepted connections come."""
+
+    def listen(self, _backlog: int = 0, /) -> None:
+        """Nothing is to be done: the parent listens."""
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Return the next connection; BlockingIOError while there is none."""
+        data, handed, _, _ = socket.recv_fds(self, 1, 1)
+        if not data:
+            # The parent is gone, and with it whoever stops us.
+            os.kill(os.getpid(), signal.SIGTERM)
+        if not handed:
+            raise BlockingIOError
+        connection = socket.socket(fileno=handed[0])
+        return connection, connection.getpeername()
 
 
 def _serve(settings: Settings, listener: socket.socket) -> int:
     server = _Server(
         uvicorn.Config(
             create_app(settings),
+            http=Connection,
             # Uvicorn's own messages would be a second log in another form; errors still come through.
             log_config=None,
             log_level=logging.WARNING,

@@ -6,19 +6,19 @@ is then checked as `anchor.importer` checks it, every cell on its own. Writing m
 value lists and a filled example, and gives wrong rows back with the cells marked.
 """
 
-import codecs
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 import xlsxwriter
 
+from anchor.corrections import Finder
 from anchor.importer import (
     CODE_COLUMNS,
-    HEADINGS,
+    HEADING_ROWS,
     CellError,
     DiaryError,
     Entry,
@@ -26,16 +26,16 @@ from anchor.importer import (
     check_row,
     columns_of,
     csv_table,
-    plain,
+    decode_text,
+    heading_at,
     read_row,
 )
+from anchor.xlsx import MAX_COLUMN, MAX_FILE_BYTES, Rows, SheetError, macros, read_xlsx
 from api.words import Wording
-from api.xlsx import MAX_COLUMN, MAX_FILE_BYTES, Rows, SheetError, macros, read_xlsx
 
 MAX_ROWS = 5_000
 MAX_CELL_READ = 32_767
 XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-HEADING_ROWS = 10
 DIARY_ROWS = 1_000
 Kind = Literal["crab", "shrimp"]
 
@@ -62,6 +62,7 @@ NAMES: Mapping[str, Wording] = {
     "recorded_by": Wording("Người ghi", "Recorded by"),
     "phone": Wording("Điện thoại", "Phone"),
     "note": Wording("Ghi chú", "Note"),
+    "corrects": Wording("Sửa bản ghi", "Corrects"),
 }
 MEND = Wording("Cần sửa", "Mend")
 STAGE_LIST = ("Thả giống", "Thu hoạch", "Đóng gói", "Xuất hàng")
@@ -93,10 +94,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Diary:
-    """A table as it was sent: headings as written, rows as (number in the file, cells)."""
+    """A table as it was sent: headings as written, rows as (number in the file, cells).
+
+    `finder` looks up the records that rows correct.
+    """
 
     headings: tuple[str, ...]
     table: tuple[tuple[int, tuple[str, ...]], ...]
+    finder: Finder | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def columns(self) -> list[str]:
@@ -121,36 +126,39 @@ class Diary:
     def _check(self, number: int, cells: tuple[str, ...]) -> Row:
         try:
             known = cells_of(self.columns, cells)
-            wrong = check_row(known)
-            entry = None if wrong else read_row(known)
+            wrong = check_row(known, self.finder)
+            entry = None if wrong else read_row(known, self.finder)
         except CellError as error:
             wrong, entry = [error], None
         return Row(number, cells, tuple(wrong), entry)
 
     def only(self, rows: Iterable[Row]) -> "Diary":
         """The same table with these rows only."""
-        return Diary(self.headings, tuple((row.number, row.cells) for row in rows))
+        table = tuple((row.number, row.cells) for row in rows)
+        return Diary(self.headings, table, self.finder)
 
     def encode(self) -> bytes:
         """Return the table as JSON."""
         return json.dumps([self.headings, self.table], ensure_ascii=False).encode()
 
     @classmethod
-    def decode(cls, data: bytes) -> "Diary":
+    def decode(cls, data: bytes, finder: Finder | None = None) -> "Diary":
         """Return the table of what `encode` has made."""
         headings, table = json.loads(data)
-        return cls(tuple(headings), tuple((number, tuple(cells)) for number, cells in table))
+        rows = tuple((number, tuple(cells)) for number, cells in table)
+        return cls(tuple(headings), rows, finder)
 
 
 # Reading
 
 
-def read(name: str, data: bytes) -> Diary:
+def read(name: str, data: bytes, finder: Finder | None = None) -> Diary:
     """Return the diary of a file.
 
     Args:
         name: the file's name; only its ending counts, and its first bytes more than that.
         data: at most 4 MiB.
+        finder: looks up the records that rows correct.
 
     Raises:
         SheetError: no spreadsheet of ours, beyond a limit, or headings that are not a diary's.
@@ -162,9 +170,8 @@ def read(name: str, data: bytes) -> Diary:
         most = MAX_FILE_BYTES // 2**20
         raise SheetError(f"Tệp lớn hơn {most} MiB.", f"The file is larger than {most} MiB.")
     is_csv = ending in ("csv", "txt", "tsv") and not data.startswith(b"PK\x03\x04")
-    rows = _read_csv(data) if is_csv else read_xlsx(data)
     try:
-        diary = _diary(rows)
+        diary = _diary(_read_csv(data) if is_csv else read_xlsx(data), finder)
         _ = diary.columns
     except DiaryError as error:
         text = "; ".join(error.complaints[:3])
@@ -172,8 +179,8 @@ def read(name: str, data: bytes) -> Diary:
     return diary
 
 
-def _diary(rows: Rows) -> Diary:
-    start = next((at for at, (_, cells) in enumerate(rows[:HEADING_ROWS]) if _is_heading(cells)), 0)
+def _diary(rows: Rows, finder: Finder | None) -> Diary:
+    start = heading_at(rows)
     if len(rows) <= start + 1:
         raise SheetError(
             "Bảng không có dòng nào dưới dòng tiêu đề.", "There are no rows below the headings."
@@ -194,43 +201,16 @@ def _diary(rows: Rows) -> Diary:
         (number, tuple(cell[:MAX_CELL_READ] for cell in cells))
         for number, cells in rows[start + 1 :]
     )
-    return Diary(tuple(headings), table)
-
-
-def _is_heading(cells: Sequence[str]) -> bool:
-    return "stage" in {HEADINGS.get(plain(cell[:64])) for cell in cells}
+    return Diary(tuple(headings), table, finder)
 
 
 def _read_csv(data: bytes) -> Rows:
-    text = _decode(data)
-    # A first line by which some spreadsheets tell each other the separator.
-    if text[:4].lower() == "sep=":
-        text = text.partition("\n")[2]
     rows: Rows = []
-    try:
-        for number, cells in csv_table(text):
-            rows.append((number, cells))
-            if len(rows) > MAX_ROWS + HEADING_ROWS:
-                break
-    except DiaryError as error:
-        raise SheetError(f"{error}.", f"{error}.") from error
+    for number, cells in csv_table(decode_text(data)):
+        rows.append((number, cells))
+        if len(rows) > MAX_ROWS + HEADING_ROWS:
+            break
     return rows
-
-
-def _decode(data: bytes) -> str:
-    """Return the text of a CSV file: UTF-8 or UTF-16 by its mark, UTF-8, else Windows-1258."""
-    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    for name in ("utf-16",) if marked else ("utf-8-sig", "cp1258"):
-        try:
-            text = data.decode(name)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-    raise SheetError(
-        "Không đọc được chữ trong tệp: hãy lưu lại dạng “CSV UTF-8” hoặc .xlsx.",
-        "The file's text cannot be read: save it as “CSV UTF-8” or .xlsx.",
-    )
 
 
 # Writing
@@ -325,7 +305,7 @@ def _write_lists(sheet: Any, styles: Mapping[str, Any], kind: Kind) -> None:
         "species": SPECIES[kind],
     }
     for at, name in enumerate(NAMES):
-        if name in CODE_COLUMNS or name == "phone":
+        if name in CODE_COLUMNS or name in ("phone", "corrects"):
             sheet.set_column(at, at, 17, styles["text"])
         elif name == "time":
             sheet.set_column(at, at, 17, styles["time"])
@@ -379,6 +359,8 @@ _HELP = (
     "Thời gian viết như 31/12/2026 14:30, giờ Việt Nam.",
     "Số lẻ viết bằng dấu phẩy hoặc dấu chấm: 32,5 hoặc 32.5. Đừng viết dấu ngăn hàng nghìn.",
     "GTIN có 14 chữ số (số 0 ở đầu có thể bỏ). Cột mã ở dạng Văn bản để không mất chữ số.",
+    "Sửa bản ghi: để trống; chỉ khi dòng này thay cho bản ghi đã gửi sai thì chép vào địa chỉ “Bằng chứng” "
+    "của bản ghi đó từ trang sản phẩm. Giữ đúng mã và lô của bản ghi cũ để trang của lô thấy bản sửa.",
     "Người ghi và Điện thoại là thông tin cá nhân: tổ chức có thể nhờ tỉnh đặt là không công khai.",
 )
 

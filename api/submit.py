@@ -24,7 +24,7 @@ from anchor.batch import MAX_BATCH_BYTES
 from anchor.errors import FormatError, KeyFileError
 from anchor.idempotency import Once
 from anchor.importer import DiaryError, read_diary
-from anchor.province import Accepted, BatchRefused, UnknownBatch
+from anchor.province import Accepted, BatchRefused, State, UnknownBatch
 from anchor.record import Mode
 from api import openapi
 from api.organisations import Organisation
@@ -83,7 +83,10 @@ async def submit_records(
         def accept() -> Accepted:
             once = _once(request, member, b"records", mode.encode(), body)
             return state.province.accept_entries(
-                read_diary("records.ndjson", body), mode, member.id, request=once
+                read_diary("records.ndjson", body, state.province.finder(member.id)),
+                mode,
+                member.id,
+                request=once,
             )
 
         async with request.app.state.salting:
@@ -94,11 +97,15 @@ async def submit_records(
 async def _acknowledge(request: Request, accepted: Accepted) -> Response:
     """Answer 202 for a batch that is on disk."""
     request.app.state.wake.set()
-    status = await run_in_threadpool(state_of(request).province.status, accepted.batch)
+    state: State = "accepted"
+    if accepted.duplicate:
+        # What was sent before may have gone further since.
+        status = await run_in_threadpool(state_of(request).province.status, accepted.batch)
+        state = status.state
     content = {
         "batch": accepted.batch,
-        "state": status.state,
-        "custody": status.custody,
+        "state": state,
+        "custody": accepted.custody,
         "size": accepted.size,
         "duplicate": accepted.duplicate,
         "receipt": accepted.receipt.decode(),

@@ -9,6 +9,11 @@ TEXTS: Mapping[str, Wording] = {
     "other_language": Wording("English", "Tiếng Việt"),
     "skip": Wording("Đến nội dung", "Skip to the content"),
     "kept_by": Wording("Nhật ký truy xuất nguồn gốc", "Traceability log"),
+    "find_another": Wording("Tra mã khác", "Look up another code"),
+    "made_with": Wording(
+        "Moneo: phần mềm tự do (GPL-3.0). Ai cũng chạy được, ai cũng kiểm tra được.",
+        "Moneo: free software (GPL-3.0). Anyone can run it, anyone can check it.",
+    ),
     # a product
     "journey_of": Wording("Hành trình của", "The journey of"),
     "unnamed": Wording("Sản phẩm chưa có tên", "A product without a name"),
@@ -16,7 +21,9 @@ TEXTS: Mapping[str, Wording] = {
     "serial": Wording("Số của từng con", "Serial"),
     "gtin": Wording("Mã sản phẩm (GTIN)", "Product number (GTIN)"),
     "own_code": Wording("Mã", "Code"),
-    "written_by": Wording("Người viết hồ sơ", "Written by"),
+    "written_by": Wording("Người viết:", "Written by"),
+    "writers": Wording("Người viết hồ sơ", "Written by"),
+    "begins_at": Wording("Bắt đầu từ", "Begins at"),
     "written_for": Wording("do tỉnh viết thay cho", "written by the province for"),
     "operator_title": Wording("Tỉnh giữ khóa ký", "The province keeps the signing key"),
     "operator_text": Wording(
@@ -26,6 +33,7 @@ TEXTS: Mapping[str, Wording] = {
         "the business: technically, the province could have written them alone.",
     ),
     "as_of": Wording("Tính đến", "As of"),
+    "look_again": Wording("Xem lại", "Look again"),
     "practice_title": Wording("Hồ sơ thử", "Practice records"),
     "practice_text": Wording(
         "Hồ sơ này được ký là bản thử (practice). Nó không nói về hàng hóa thật.",
@@ -43,7 +51,10 @@ TEXTS: Mapping[str, Wording] = {
     ),
     "of_lot": Wording("lô", "lot"),
     "practice": Wording("thử", "practice"),
-    "superseded": Wording("đã được thay bằng hồ sơ sau", "superseded by a later record"),
+    "superseded": Wording(
+        "Đã được thay bằng hồ sơ sau. Xem nội dung cũ",
+        "Superseded by a later record. See the old one",
+    ),
     "withheld_one": Wording("1 mục không công khai", "1 field is not shown"),
     "withheld_many": Wording("mục không công khai", "fields are not shown"),
     "record_evidence": Wording("Bằng chứng của bước này", "Evidence of this step"),
@@ -51,20 +62,20 @@ TEXTS: Mapping[str, Wording] = {
     "logged": Wording("Đã vào nhật ký", "Logged"),
     "anchored": Wording("Đã neo", "Anchored"),
     "accepted_long": Wording(
-        "Tỉnh đã nhận và ký biên nhận; vài giây nữa hồ sơ sẽ được neo.",
-        "The province has accepted it and signed a receipt; it will be anchored within seconds.",
+        "Tỉnh đã nhận và ký biên nhận. Thường chỉ vài giây nữa các bước được neo lên chuỗi; lúc đó mới có bằng chứng.",
+        "The province has accepted the steps and signed a receipt. They are anchored on the chain within seconds; only then is there evidence.",
     ),
     "logged_long": Wording(
-        "Đã nằm trong nhật ký chỉ ghi thêm; đang chờ neo lên chuỗi.",
-        "It is in the append-only log and waits for the chain.",
+        "Các bước đã nằm trong nhật ký chỉ ghi thêm; đang chờ neo lên chuỗi.",
+        "The steps are in the append-only log and wait for the chain.",
     ),
     "anchored_long": Wording(
-        "Mọi bước đã được neo lên chuỗi của nhiều thành viên: ai sửa cũng bị lộ.",
-        "Every step is anchored on a chain of several members: any change would show.",
+        "Mọi bước đã được neo: dấu của chúng nằm trên chuỗi khối của nhiều thành viên, ai sửa cũng bị lộ.",
+        "Every step is anchored: its mark stands on a blockchain of several members, and any change would show.",
     ),
     "anchored_alone": Wording(
-        "Mọi bước đã được neo lên chuỗi. Nút kiểm chứng duy nhất hiện nay là chính tỉnh.",
-        "Every step is anchored on the chain. Its one validator for now is the province itself.",
+        "Mọi bước đã được neo: dấu của chúng nằm trên chuỗi khối. Hiện chỉ có một nút kiểm chứng chuỗi ấy: chính tỉnh.",
+        "Every step is anchored: its mark stands on a blockchain. For now one validator confirms that chain: the province itself.",
     ),
     "others_title": Wording("Người khác nói về mã này", "What others say about this code"),
     "others_text": Wording(
@@ -83,23 +94,20 @@ TEXTS: Mapping[str, Wording] = {
     # what is proven
     "proven_title": Wording("Điều gì được chứng minh", "What is proven"),
     "proven_head": Wording("Bằng chứng cho biết", "The evidence shows"),
-    "proven_1": Wording("ai đã nói gì,", "who said what,"),
-    "proven_2": Wording("muộn nhất là vào lúc nào,", "by when,"),
-    "proven_3": Wording(
-        "và từ đó đến nay không có gì thay đổi.", "and that nothing has changed since."
-    ),
+    "proven_1": Wording("Ai đã nói gì.", "Who said what."),
+    "proven_2": Wording("Muộn nhất là vào lúc nào.", "By when."),
+    "proven_3": Wording("Từ đó đến nay không có gì thay đổi.", "That nothing has changed since."),
     "unproven_head": Wording("Bằng chứng không cho biết", "It does not prove"),
     "unproven_1": Wording(
-        "con tem trên tay bạn có phải là tem gốc hay không,",
-        "that the sticker in your hand is the original,",
+        "Con tem trên tay bạn có phải là tem gốc hay không.",
+        "That the sticker in your hand is the original.",
     ),
     "unproven_2": Wording(
-        "điều doanh nghiệp viết có đúng sự thật hay không,",
-        "that what a business wrote is true,",
+        "Điều doanh nghiệp viết có đúng sự thật hay không.", "That what a business wrote is true."
     ),
     "unproven_3": Wording(
-        "và, ở phiên bản này, có điều gì bị bỏ sót hay không.",
-        "nor, in this version, that nothing was left out.",
+        "Có điều gì bị bỏ sót hay không (phiên bản này chưa chứng minh được).",
+        "That nothing was left out (not in this version).",
     ),
     "one_validator_title": Wording(
         "Một nút kiểm chứng: chính tỉnh", "One validator: the province itself"
@@ -131,8 +139,8 @@ TEXTS: Mapping[str, Wording] = {
         "Compare the fingerprint with one on paper, or on another member's page.",
     ),
     "qr_alt": Wording("Mã QR dẫn đến trang này", "QR code leading to this page"),
-    "qr_svg": Wording("Tải SVG", "SVG"),
-    "qr_png": Wording("Tải PNG", "PNG"),
+    "qr_svg": Wording("SVG", "SVG"),
+    "qr_png": Wording("PNG để in", "PNG for print"),
     # the front page
     "home_title": Wording(
         "Từ mã trên tem, về đến ao nuôi", "From the code on the label, back to the pond"
@@ -159,8 +167,8 @@ TEXTS: Mapping[str, Wording] = {
     # sending a diary
     "upload_title": Wording("Gửi nhật ký sản xuất", "Send a production diary"),
     "upload_text": Wording(
-        "Gửi bảng tính của bạn; từng dòng được kiểm tra trước, chưa có gì được ghi.",
-        "Send your spreadsheet; each row is checked first, and nothing is written yet.",
+        "Gửi bảng tính của bạn từ trình duyệt. Từng dòng được kiểm tra trước; chưa có gì được ghi cho đến khi bạn xác nhận.",
+        "Send your spreadsheet from the browser. Each row is checked first; nothing is written until you confirm.",
     ),
     "token_label": Wording("Mã truy cập của tổ chức", "The organisation's token"),
     "token_hint": Wording(
@@ -169,6 +177,9 @@ TEXTS: Mapping[str, Wording] = {
     ),
     "sign_in": Wording("Đăng nhập", "Sign in"),
     "sign_out": Wording("Đăng xuất", "Sign out"),
+    "stage_choose": Wording("Chọn tệp", "Choose a file"),
+    "stage_check": Wording("Xem kết quả", "See the check"),
+    "stage_sent": Wording("Đã gửi", "Sent"),
     "file_label": Wording("Bảng tính nhật ký", "The diary's spreadsheet"),
     "file_hint": Wording("Tệp .xlsx hoặc .csv, nhiều nhất", "An .xlsx or .csv file, at most"),
     "rows": Wording("dòng", "rows"),
@@ -176,10 +187,10 @@ TEXTS: Mapping[str, Wording] = {
     "practice_choice": Wording(
         "Gửi thử (practice): không nói về hàng hóa thật", "Practice: not about real goods"
     ),
-    "check_button": Wording("Kiểm tra", "Check it"),
+    "check_button": Wording("Kiểm tra bảng", "Check the table"),
     "check_note": Wording(
-        "Bạn xem kết quả rồi mới quyết định gửi. Bảng được giữ hai giờ rồi xóa.",
-        "You see the result before you decide to send. The table is kept for two hours, then deleted.",
+        "Chưa có gì được gửi: bạn xem kết quả rồi mới quyết định. Bảng được giữ hai giờ rồi xóa.",
+        "Nothing is sent yet: you see the result and then decide. The table is kept for two hours, then deleted.",
     ),
     "not_kept": Wording(
         "Tỉnh chưa giữ khóa ký cho tổ chức này nên chưa gửi được từ trình duyệt. Hãy nhờ người vận "
@@ -203,7 +214,13 @@ TEXTS: Mapping[str, Wording] = {
     "sent_title": Wording("Đã gửi", "Sent"),
     "rows_good": Wording("dòng đúng", "good"),
     "rows_bad": Wording("dòng cần sửa", "to mend"),
-    "rows_sent": Wording("dòng đã gửi. Trạng thái:", "sent. State:"),
+    "rows_sent": Wording("dòng đã gửi", "sent"),
+    "sent_pages": Wording("Trang của các lô vừa gửi", "The pages of what you sent"),
+    "good_title": Wording("Xem các dòng đúng", "See the good rows"),
+    "good_cut": Wording(
+        "Trang chỉ hiện 100 dòng đầu; mọi dòng đúng đều được gửi.",
+        "The page shows the first 100; every good row is sent.",
+    ),
     "confirm_text": Wording(
         "Chỉ những dòng đúng được gửi. Hồ sơ đã gửi không xóa được, chỉ thay được bằng hồ sơ mới.",
         "Only the good rows are sent. A record that was sent cannot be deleted, only superseded.",

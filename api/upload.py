@@ -14,6 +14,7 @@ sends nothing twice; the rows are sent under an idempotency key of the draft's o
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import fastapi
@@ -23,17 +24,18 @@ from starlette.concurrency import run_in_threadpool
 
 from anchor.province import Accepted
 from anchor.record import Mode
-from api import sheets
+from anchor.xlsx import MAX_FILE_BYTES, SheetError
+from api import labels, sheets
 from api.drafts import Draft, Drafts
 from api.forms import Form, FormError, parse_form
 from api.organisations import Organisation
+from api.pages import trust_summary
 from api.problems import Problem, request_language
 from api.sessions import Session, keep, session_of, sign_in, sign_out
 from api.sheets import Kind, Row
 from api.state import State, state_of
 from api.submit import read_body, refusing
 from api.words import Language, Wording
-from api.xlsx import MAX_FILE_BYTES, SheetError
 
 PATH = "/upload"
 MAX_FORM_BYTES = MAX_FILE_BYTES + 16 * 1024
@@ -63,7 +65,7 @@ router = fastapi.APIRouter(include_in_schema=False)
 
 @dataclass(frozen=True)
 class Shown:
-    """One wrong row as the page shows it: where it is, what it is about, what to mend."""
+    """One row as the page shows it: where it is, what it is about, what to mend."""
 
     number: int
     about: str
@@ -121,7 +123,7 @@ async def check(request: Request) -> Response:
         file = form.file
 
         def keep_draft() -> Draft:
-            diary = sheets.read(file.name, file.data)
+            diary = sheets.read(file.name, file.data, state.province.finder(member.id))
             _ = diary.rows
             return drafts_of(state).add(member.id, file.name, mode, diary)
 
@@ -129,7 +131,8 @@ async def check(request: Request) -> Response:
             async with request.app.state.salting:
                 draft = await run_in_threadpool(keep_draft)
         except SheetError as error:
-            return await run_in_threadpool(_form_page, request, session, error.wording, 422)
+            said = Wording(error.vi, error.en)
+            return await run_in_threadpool(_form_page, request, session, said, 422)
     return _to(request, f"{PATH}/{draft.id}")
 
 
@@ -140,17 +143,20 @@ def checked(request: Request, identifier: str) -> Response:
     member = _member(session)
     draft = _draft(request, member, identifier)
     language = request_language(request)
-    bad = draft.diary.bad
+    good, bad = draft.diary.good, draft.diary.bad
     return _page(
         request,
         session,
         "checked.html",
         f"{PATH}/{identifier}",
         draft=draft,
-        good=len(draft.diary.good),
+        good=len(good),
+        good_rows=[_shown(row, draft, language) for row in good[:SHOWN_ROWS]],
         bad=len(bad),
         shown=[_shown(row, draft, language) for row in bad[:SHOWN_ROWS]],
         status=state_of(request).province.status(draft.batch) if draft.batch else None,
+        as_of=labels.moment(datetime.now(UTC), language),
+        validators=trust_summary(state_of(request).province)[1],
     )
 
 
@@ -196,7 +202,8 @@ def _send(request: Request, member: Organisation, identifier: str) -> None:
 
 
 def _draft(request: Request, member: Organisation, identifier: str) -> Draft:
-    draft = drafts_of(state_of(request)).get(member.id, identifier)
+    state = state_of(request)
+    draft = drafts_of(state).get(member.id, identifier, state.province.finder(member.id))
     if draft is None:
         raise Problem("not-found", NO_DRAFT)
     return draft
@@ -256,7 +263,7 @@ def _form_page(
         said=said.pick(language) if said else "",
         kept=session.member is not None and _is_kept(state_of(request), session.member),
         most=MAX_FILE_BYTES // 2**20,
-        most_rows=sheets.MAX_ROWS,
+        most_rows=labels.number(sheets.MAX_ROWS, language),
     )
 
 

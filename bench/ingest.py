@@ -2,231 +2,174 @@
 """Measures how many records a second a province acknowledges, each after it is on disk.
 
 `python -m bench.ingest` founds a province in a temporary folder, runs it whole (node, anchor, API) and
-has four clients submit signed batches of 1 to 10,000 records of about 500 bytes and 8 fields, over
-HTTP; then the accept path alone, without HTTP and in one process. What the clients send is salted
-and signed beforehand: that work is the business's. `--seconds` says how long each line runs.
+has four clients submit batches of 1 to 10,000 records of about 500 bytes and 8 fields over HTTP, by
+both doors; then the accept path alone, without HTTP and in one process. Tessera is measured first,
+in the same run. What the clients send is made beforehand: that work is the business's.
 """
 
-import argparse
-import http.client
-import multiprocessing
-import os
-import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from itertools import product
 from pathlib import Path
 from typing import Final
 
-from anchor.batch import FIRST_PREV, build, note_hash, read_batch_note, split_body
-from anchor.codes import parse_path
-from anchor.keys import create_private_key, load_private_key, request
-from anchor.note import Signer
+from anchor.importer import read_diary
 from anchor.province import Province
-from anchor.record import Record, salt
-from anchor.settings import Settings, load
-from api.organisations import Organisations
-from tests.support.province import Running, free_addresses, moneo
+from bench.clients import Maker, Sender, send_at_once
+from bench.support import (
+    CLIENTS,
+    Client,
+    Door,
+    Place,
+    arguments,
+    found,
+    machine,
+    ms,
+    quantile,
+    say,
+    table,
+    workplace,
+)
+from bench.tessera.run import BATCH, VERSION, WRITERS, Figures, NoTessera, Tessera, measure
 
-CLIENTS: Final = 4
 SIZES: Final = (1, 10, 100, 1_000, 10_000)
-ORIGIN: Final = "moneo.example/bench/2026"
-# More than this many records are not made for one line: making them takes longer than sending them.
-MOST_RECORDS: Final = 160_000
-
-
-@dataclass(frozen=True)
-class Client:
-    """One business of the benchmark: its key, its organisation's id and token."""
-
-    signer: Signer
-    organisation: str
-    token: str
+DOORS: Final[tuple[Door, ...]] = ("signed", "plain")
+NAMES: Final = {"signed": "signed (`/v1/batches`)", "plain": "plain (`/v1/records`)"}
+# What a line is expected to take in a second, at most; how many batches it sends follows from it.
+BATCHES_A_SECOND: Final = 400
+RECORDS_A_SECOND: Final = {"signed": 25_000, "plain": 12_000}
+# A line has at least this many of each client.
+FEWEST: Final = 3
+HEAD: Final = ("records a batch", "records/s", "× Tessera", "p50 ms", "p99 ms", "records")
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the table: a batch size and what was acknowledged of it."""
+    """One line of a table: what was acknowledged in how many seconds, and each acknowledgement's."""
 
+    name: str
     size: int
-    records: int
     seconds: float
     latencies: Sequence[float]
+    cpu: float | None = None
 
-    def row(self) -> str:
-        """Return the line as Markdown: records/s, then milliseconds of one acknowledgement."""
-        slow = statistics.quantiles(self.latencies, n=100)[98] if len(self.latencies) > 1 else 0.0
+    def row(self, beside: Figures | None) -> Sequence[str]:
+        """Return the cells of a table's row."""
+        records = self.size * len(self.latencies)
+        rate = records / self.seconds
         return (
-            f"| {self.size:,} | {self.records / self.seconds:,.0f} | "
-            f"{1000 * statistics.median(self.latencies):,.1f} | {1000 * slow:,.1f} | {self.records:,} |"
+            f"{self.name}, {self.size:,}",
+            f"{rate:,.0f}",
+            f"{rate / beside.rate:.2f}" if beside else "–",
+            ms(quantile(self.latencies, 0.5)),
+            ms(quantile(self.latencies, 0.99)),
+            f"{records:,}",
+            *([f"{100 * self.cpu / self.seconds:.0f}%"] if self.cpu is not None else []),
         )
 
 
-def record(number: int) -> Record:
-    """Return a salted record of 8 fields, about 490 bytes of JSON, that speaks of one lot."""
-    lot = parse_path(f"/01/09520001000034/10/B-{number % 9973}")
-    fields = {
-        "eventTime": "2026-03-03T23:30:00Z",
-        "eventTimeZoneOffset": "+07:00",
-        "bizStep": "shipping",
-        "quantityList": [
-            {"epcClass": f"https://id.gs1.org{lot.path}", "quantity": 10, "uom": "CT"}
-        ],
-        "moneo:product": "Cua Cà Mau loại 1, hộp 3 kg (mẫu)",
-        "moneo:place": "Nhà sơ chế HTX Cua Mẫu, xã Tân Ân, tỉnh Cà Mau (mẫu), khu vực tiếp nhận 1",
-        "moneo:document": f"PX-{number:09d}",
-        "moneo:note": "Kiểm tra cảm quan đạt, nhiệt độ xe 4 độ, niêm phong nguyên vẹn khi giao.",
-    }
-    return salt(fields, type="epcis.objectevent", mode="practice", codes=[lot])
+def batches_each(door: Door, size: int, seconds: float, clients: int) -> int:
+    """Return how many batches each of so many clients sends in about so many seconds."""
+    expected = min(BATCHES_A_SECOND, RECORDS_A_SECOND[door] / size)
+    return max(FEWEST, round(expected * seconds / clients))
 
 
-def batches(client: Client, size: int, count: int, first: int, prev: bytes) -> Iterator[bytes]:
-    """Yield `count` signed batches that follow one another from seq `first`."""
-    for seq in range(first, first + count):
-        records = [record(seq * size + number) for number in range(size)]
-        now = int(time.time())
-        body = build(records, client.signer, log=ORIGIN, seq=seq, prev=prev, time=now)
-        prev = note_hash(read_batch_note(split_body(body)[0])[1])
-        yield body
+def over_http(senders: Sequence[Sender], door: Door, size: int, seconds: float) -> Line:
+    """Have all clients submit at once, and measure from the first byte to the last acknowledgement."""
+    say(f"{door} door, batches of {size:,}")
+    each = batches_each(door, size, seconds, CLIENTS)
+    sent = send_at_once(senders, f"{door[0].upper()}{size}", size, each, seconds)
+    times = [one for client in sent for one in client.times]
+    took = max(end for _, end in times) - min(began for began, _ in times)
+    cpu = sum(client.cpu for client in sent)
+    return Line(NAMES[door], size, took, [end - began for began, end in times], cpu)
 
 
-def submit(host: str, token: str, results: Connection, work: Connection) -> None:
-    """Be one client: for each list of bodies that comes, send them all and report each latency."""
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/vnd.moneo.batch"}
-    while bodies := work.recv():
-        results.send(len(bodies))
-        work.recv()
-        # Making the bodies may have taken longer than the server keeps an idle connection.
-        connection = http.client.HTTPConnection(host)
-        latencies = []
-        for body in bodies:
-            started = time.perf_counter()
-            connection.request("POST", "/v1/batches", body, headers)
-            answer = connection.getresponse()
-            answer.read()
-            if answer.status != 202:
-                raise SystemExit(f"the province answered {answer.status}")
-            latencies.append(time.perf_counter() - started)
-        results.send(latencies)
-
-
-class Sender:
-    """A client process with its two pipes, and where its sequence of batches stands."""
-
-    def __init__(self, host: str, client: Client) -> None:
-        self.client = client
-        self.seq, self.prev = 0, FIRST_PREV
-        self.results, results = multiprocessing.Pipe()
-        self.work, work = multiprocessing.Pipe()
-        arguments = (host, client.token, results, work)
-        self.process = multiprocessing.Process(target=submit, args=arguments, daemon=True)
-        self.process.start()
-
-    def load(self, size: int, count: int) -> None:
-        """Make batches and hand them to the client process, which waits for `go`."""
-        bodies = list(batches(self.client, size, count, self.seq, self.prev))
-        self.seq += count
-        self.prev = note_hash(read_batch_note(split_body(bodies[-1])[0])[1])
-        self.work.send(bodies)
-        self.results.recv()
-
-    def go(self) -> None:
-        """Let it send."""
-        self.work.send(True)
-
-    def latencies(self) -> list[float]:
-        """Wait until all is acknowledged; return the seconds of each acknowledgement."""
-        found: list[float] = self.results.recv()
-        return found
-
-
-def over_http(senders: Sequence[Sender], size: int, batches_each: int) -> Line:
-    """Have all clients submit at once, and measure until the last acknowledgement."""
-    for sender in senders:
-        sender.load(size, batches_each)
-    started = time.perf_counter()
-    for sender in senders:
-        sender.go()
-    latencies = [one for sender in senders for one in sender.latencies()]
-    seconds = time.perf_counter() - started
-    return Line(size, size * len(latencies), seconds, latencies)
-
-
-def alone(settings: Settings, client: Client, size: int, count: int) -> Line:
+def alone(province: Province, client: Client, door: Door, size: int, seconds: float) -> Line:
     """Measure the accept path without HTTP: one process, one thread, fsync a batch."""
-    province = Province.open(settings)
-    bodies = list(batches(client, size, count, 0, FIRST_PREV))
-    latencies = []
-    started = time.perf_counter()
+    say(f"{door} door without HTTP, batches of {size:,}")
+    count = batches_each(door, size, seconds, 1)
+    bodies = list(Maker(client).bodies(f"A{size}", size, count))
+    latencies: list[float] = []
     for body in bodies:
+        if sum(latencies) > seconds:
+            break
         before = time.perf_counter()
-        province.accept(body, client.organisation)
+        if client.key:
+            province.accept(body, client.organisation)
+        else:
+            province.accept_entries(read_diary("records.ndjson", body), "live", client.organisation)
         latencies.append(time.perf_counter() - before)
-    seconds = time.perf_counter() - started
-    province.close()
-    return Line(size, size * count, seconds, latencies)
+    return Line(NAMES[door], size, sum(latencies), latencies)
 
 
-def admit(settings: Settings, folder: Path, count: int) -> list[Client]:
-    """Add organisations with a key and a token each."""
-    province = Province.open(settings)
-    organisations = Organisations(province.store.engine, settings.origin)
-    clients = []
-    for number in range(count):
-        name = f"HTX {number}"
-        issuer = organisations.add_organisation(name, ["/01/09520001"])
-        create_private_key(folder / f"{number}.key")
-        signer = Signer(issuer, load_private_key(folder / f"{number}.key"))
-        organisation = organisations.by_name(name)
-        province.add_issuer(organisation.id, request(signer), "holder", [], name)
-        clients.append(Client(signer, organisation.id, organisations.new_token(name).secret))
-    province.close()
-    return clients
+def http_lines(place: Place, sizes: Sequence[int], seconds: float) -> Iterator[Line]:
+    """Yield the lines over HTTP."""
+    listen = place.settings.listen
+    clients = {door: place.admit(door) for door in DOORS}
+    senders = {door: [Sender(listen, client) for client in clients[door]] for door in DOORS}
+    try:
+        with place.serving():
+            for door, size in product(DOORS, sizes):
+                yield over_http(senders[door], door, size, seconds)
+    finally:
+        for sender in (one for each in senders.values() for one in each):
+            sender.stop()
 
 
-def batches_for(size: int, seconds: float) -> int:
-    """Return how many batches each client sends, from what a machine of two cores takes about."""
-    expected = min(250 * size, 20_000) * seconds
-    return max(2, int(min(expected, MOST_RECORDS) / size / CLIENTS))
+def alone_lines(place: Place, sizes: Sequence[int], seconds: float) -> Iterator[Line]:
+    """Yield the lines without HTTP; a business a line, since each begins its own sequence."""
+    lines = [(door, size) for door in DOORS for size in sizes]
+    businesses = {door: iter(place.admit(door, len(sizes))) for door in DOORS}
+    with place.opened() as province:
+        for door, size in lines:
+            yield alone(province, next(businesses[door]), door, size, seconds)
 
 
-def measure(seconds: float) -> Iterator[str]:
-    """Yield the lines of both tables as Markdown."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        listen, rpc = free_addresses(2)
-        data = folder / "var"
-        addresses = ("--api", listen, "--rpc", rpc)
-        moneo("init", "Tỉnh đo", ORIGIN, "--data", data, *addresses, home=folder)
-        settings = load(data)
-        clients = admit(settings, folder, CLIENTS + len(SIZES))
-        with Running("serve", "--data", data) as serving:
-            serving.wait_for("Serving")
-            senders = [Sender(listen, client) for client in clients[:CLIENTS]]
-            yield f"| records a batch | records/s over HTTP, {CLIENTS} clients | p50 ms | p99 ms | records |"
-            yield "|---:|---:|---:|---:|---:|"
-            for size in SIZES:
-                yield over_http(senders, size, batches_for(size, seconds)).row()
-            for sender in senders:
-                sender.work.send([])
-        yield ""
-        yield "| records a batch | records/s without HTTP, 1 thread | p50 ms | p99 ms | records |"
-        yield "|---:|---:|---:|---:|---:|"
-        for size, client in zip(SIZES, clients[CLIENTS:], strict=True):
-            yield alone(settings, client, size, 2 * batches_for(size, seconds)).row()
+def beside(folder: Path, seconds: float) -> Tessera | None:
+    """Measure Tessera, or say why not."""
+    try:
+        return measure(folder, seconds)
+    except NoTessera as error:
+        print(f"Tessera was not measured: {error}.\n")
+        return None
+
+
+def tessera_rows(tessera: Tessera) -> Iterator[Sequence[str]]:
+    """Yield Tessera's own table."""
+    lines = (
+        (f"POSIX server, its hammer, {WRITERS} writers", tessera.hammered),
+        (f"POSIX server, our load, {WRITERS} writers", tessera.loaded),
+        (f"POSIX storage in process, batches of {BATCH:,}", tessera.in_process),
+    )
+    for name, its in lines:
+        yield name, f"{its.rate:,.0f}", *("–" if x is None else ms(x) for x in (its.p50, its.p99))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser = arguments(__doc__)
     parser.add_argument("--seconds", type=float, default=4.0, help="about how long each line runs")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="records a batch")
+    parser.add_argument("--no-tessera", action="store_true", help="leave Tessera out")
     options = parser.parse_args(argv)
-    print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}\n")
-    for line in measure(options.seconds):
-        print(line, flush=True)
+    print(f"{machine()}\n")
+    with workplace() as folder:
+        tessera = None if options.no_tessera else beside(folder, max(5.0, options.seconds))
+        if tessera:
+            head = (f"Tessera {VERSION}, entries of 500 bytes", "entries/s", "p50 ms", "p99 ms")
+            table(head, tessera_rows(tessera))
+        place = found(folder)
+        over = f"door over HTTP, {CLIENTS} clients, {HEAD[0]}"
+        lines = http_lines(place, options.sizes, options.seconds)
+        rival = tessera.over_http if tessera else None
+        table((over, *HEAD[1:], "clients' CPU"), (line.row(rival) for line in lines))
+        without = f"door without HTTP, 1 thread, {HEAD[0]}"
+        lines = alone_lines(place, options.sizes, options.seconds)
+        rival = tessera.in_process if tessera else None
+        table((without, *HEAD[1:]), (line.row(rival) for line in lines))
     return 0
 
 

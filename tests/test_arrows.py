@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 }
 BASE_PACKAGES = frozenset({"cryptography", "Crypto", "rich", "typer"})
 # What the base install (verifier and a business's command line) must do without.
-EXTRAS = ("eth", "eth_abi", "eth_account", "eth_utils", "fastapi", "jinja2", "plyvel", "pymerkle",
+EXTRAS = ("eth", "eth_abi", "eth_account", "eth_utils", "fastapi", "google", "grpc", "jinja2", "plyvel", "pymerkle",
           "rlp", "segno", "sqlalchemy", "starlette", "trie", "uvicorn", "web3", "xlsxwriter")  # fmt: skip
 PURE_MODULES = [
     "ijson",

@@ -9,19 +9,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from anchor import backup as province_backup
 from anchor.backup import BackupError
 from anchor.backup import anchoring as anchoring_lock
 from anchor.checkpoint import parse_checkpoint
-from anchor.note import split_note
+from anchor.importer import Entry
+from anchor.issuers import Issuers
+from anchor.note import Signature, split_note
 from anchor.settings import Settings, load
+from anchor.store import batches, note_hash_of
 from anchor.tiles import Log, bundle_name, log_files, tile_name
 from anchor.verify import verify
 from node import backup as node_backup
 from node.errors import ChainError
 from node.run import StartError
 from tests.support.anchoring import (
+    CODE,
     ORGANISATION,
     Business,
     anchoring,
@@ -33,6 +38,8 @@ from tests.support.anchoring import (
 from tests.support.province import moneo, wait_until
 from tests.support.site import SEED, new_settings, open_site, stocking
 from tests.test_doctor import diagnose, start_node
+
+KEPT = "tôm"
 
 
 @pytest.fixture
@@ -52,7 +59,24 @@ def put_back(source: Path, data: Path) -> Settings:
 def confirm(settings: Settings, evidence: bytes) -> int:
     newest = province_backup.newest_light_block(evidence)
     node_backup.confirm(settings.node_home, newest)
-    return province_backup.check_log(settings, evidence)
+    return province_backup.check_log(settings, evidence).size
+
+
+def keep(settings: Settings) -> None:
+    """Keep a key for a business that has none of its own."""
+    with province_of(settings) as province:
+        province.keep_issuer(KEPT, f"{settings.origin}/{'k' * 16}", ["/01/09521234"], "HTX Tôm")
+
+
+def write_for(settings: Settings) -> tuple[str, Signature]:
+    """Write a record for that business; return the batch's id and the signature on it."""
+    with province_of(settings) as province:
+        entry = Entry({"note": str(time.time_ns())}, "epcis.objectevent", (CODE,))
+        batch = province.accept_entries([entry], "live", KEPT).batch
+        with province.store.read() as connection:
+            query = select(batches.c.note).where(batches.c.note_hash == note_hash_of(batch))
+            note = bytes(connection.execute(query).scalar_one())
+    return batch, split_note(note)[1][0]
 
 
 def grow(settings: Settings, business: Business, count: int) -> list[str]:
@@ -224,6 +248,67 @@ def test_once_compared_it_catches_up_with_the_chain_says_so_and_goes_on(
         assert {one.state for one in diagnose(running)} == {"good"}
 
 
+def test_a_kept_key_signs_nothing_more_after_restoring_and_a_fresh_one_does(
+    settings: Settings, tmp_path: Path
+) -> None:
+    keep(settings)
+    with running_node(settings) as running:
+        first, old = write_for(running)
+        evidence = evidence_of(running, grow(running, Business.of(settings.origin), 1)[-1])
+        back_up(running, tmp_path / "backup")
+        # Accepted, and lost with the disk: the business has its receipt, no evidence shows it.
+        _, lost = write_for(running)
+    assert lost.key_id == old.key_id
+    copy = put_back(tmp_path / "backup", tmp_path / "new")
+    with pytest.raises(BackupError, match="newest"):
+        write_for(copy)
+    node_backup.confirm(copy.node_home, province_backup.newest_light_block(evidence))
+    compared = province_backup.check_log(copy, evidence)
+    assert compared.renewed == (f"{settings.origin}/{'k' * 16}",)
+    assert province_backup.check_log(copy, evidence).renewed == ()
+    again, new = write_for(copy)
+    assert new.key_id != old.key_id
+    with running_node(copy) as running:
+        with anchoring(running) as parts:
+            parts.until_done()
+        with province_of(running) as province:
+            assert province.status(again).seq == 0
+            assert [k.state for k in province.issuers(KEPT)] == ["revoked", "registered"]
+            for batch in (first, again):
+                file = province.evidence([(batch, 0)])
+                assert verify(file, province.trust()).proven
+        assert {one.state for one in diagnose(running)} == {"good"}
+    aside = [path.name for path in copy.custody.iterdir() if "revoked" in path.name]
+    assert len(aside) == 1 and not [p for p in settings.custody.iterdir() if "revoked" in p.name]
+
+
+def test_renewing_that_was_stopped_leaves_no_business_without_a_key(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(settings)
+    with running_node(settings) as running:
+        _, old = write_for(running)
+        evidence = evidence_of(running, grow(running, Business.of(settings.origin), 1)[-1])
+        back_up(running, tmp_path / "backup")
+    for name in ("add", "revoke"):
+        copy = put_back(tmp_path / "backup", tmp_path / name)
+        node_backup.confirm(copy.node_home, province_backup.newest_light_block(evidence))
+
+        def stop(*_: object) -> None:
+            raise OSError("stopped")
+
+        with monkeypatch.context() as broken, pytest.raises(OSError, match="stopped"):
+            broken.setattr(Issuers, name, stop)
+            province_backup.check_log(copy, evidence)
+        with pytest.raises(BackupError, match="newest"):
+            write_for(copy)
+        assert len(province_backup.check_log(copy, evidence).renewed) == 1
+        assert write_for(copy)[1].key_id != old.key_id
+        with province_of(copy) as province:
+            *gone, last = [k.state for k in province.issuers(KEPT)]
+        assert set(gone) == {"revoking"} and last == "pending"
+
+
 def test_a_log_older_than_its_backup_of_the_database_is_completed_with_the_same_roots(
     settings: Settings, tmp_path: Path
 ) -> None:
@@ -282,6 +367,7 @@ def test_evidence_of_another_chain_confirms_nothing(
 
 
 def test_backup_and_restore_by_command(settings: Settings, tmp_path: Path) -> None:
+    keep(settings)
     with running_node(settings) as running:
         batches = grow(running, Business.of(settings.origin), 2)
         moneo("backup", "--data", settings.data, tmp_path / "backup", home=tmp_path)
@@ -291,7 +377,8 @@ def test_backup_and_restore_by_command(settings: Settings, tmp_path: Path) -> No
     words = ("restore", tmp_path / "backup", "--data", tmp_path / "new")
     assert "signs nothing yet" in moneo(*words, home=tmp_path)
     assert "restored" in moneo("serve", "--data", tmp_path / "new", home=tmp_path, status=2)
-    assert "They agree" in moneo(*words, "--newest", evidence, home=tmp_path)
+    said = moneo(*words, "--newest", evidence, home=tmp_path)
+    assert "They agree" in said and "1 keys kept" in said and f"{settings.origin}/kkkk" in said
     start_node(tmp_path / "new" / "node")
     assert "already" in moneo(
         "backup", "--data", settings.data, tmp_path / "backup", home=tmp_path, status=2
@@ -310,4 +397,6 @@ def test_the_door_of_a_restored_province_says_why_it_is_closed(tmp_path: Path) -
         )
         assert answer.status_code == 503
         assert "restored" in answer.json()["detail"]
+        # The index is no part of a backup.
+        site.app.state.moneo.index.catch_up()
         assert site.browser.get(SEED).status_code == 200

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 from sqlalchemy import delete, update
 
-from anchor.assemble import _path, _tree
+from anchor.assemble import tree_levels, tree_path
 from anchor.evidence import MAX_RECORDS, EvidenceTooLarge, parse_evidence
 from anchor.province import NotAnchored, Province, UnknownBatch
 from anchor.store import anchors, proofs
@@ -63,9 +63,9 @@ def check(province: Province, evidence: bytes, records: int) -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 13])
 def test_paths_from_one_hashing_are_the_trees_inclusion_paths(size: int) -> None:
     leaves = [leaf_hash(bytes([number])) for number in range(size)]
-    levels = _tree(leaves)
+    levels = tree_levels(leaves)
     for index in range(size):
-        assert list(_path(levels, index)) == inclusion_path(leaves, index)
+        assert list(tree_path(levels, index)) == inclusion_path(leaves, index)
 
 
 def test_one_record_has_one_batch_one_anchor_and_one_light_block(walked: Walked) -> None:

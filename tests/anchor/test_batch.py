@@ -84,10 +84,10 @@ def test_a_body_gives_its_records_back_in_order() -> None:
 def test_checking_gives_what_is_stored() -> None:
     checked = check_body(BODY)
     leaves = [record.leaf_hash() for record in PARTS.records]
-    assert checked.leaf_hashes == b"".join(leaves)
+    assert checked.records.leaf_hashes == b"".join(leaves)
     assert checked.note == NOTE
-    ends = [*checked.offsets[1:], len(checked.presentations)]
-    pieces = [checked.presentations[a:b] for a, b in zip(checked.offsets, ends, strict=True)]
+    texts, starts = checked.records.presentations, checked.records.offsets
+    pieces = [texts[a:b] for a, b in zip(starts, [*starts[1:], len(texts)], strict=True)]
     assert pieces == [record.encode() for record in PARTS.records]
     assert NOTE.root == merkle.root(leaves)
     entries = [
@@ -95,8 +95,11 @@ def test_checking_gives_what_is_stored() -> None:
         for index, leaf in enumerate(leaves)
         for code in (LOT, GTIN)
     ]
-    assert sorted(checked.codes) == sorted(entries)
-    assert NOTE.codes == merkle.root([merkle.leaf_hash(entry) for entry in sorted(entries)])
+    assert (
+        checked.records.codes
+        == NOTE.codes
+        == merkle.root([merkle.leaf_hash(entry) for entry in sorted(entries)])
+    )
 
 
 def test_records_without_codes_have_the_empty_trees_root() -> None:

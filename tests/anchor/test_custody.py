@@ -89,8 +89,8 @@ def test_what_is_stored_is_a_body_that_the_signed_door_would_take(
     kept = custody.open_signer(settings, province.issuers(COOP))
     assert kept is not None
     salted = custody.salt_entries(entries(5), "live")
-    made = salted.sign(kept[0], log=ORIGIN, seq=0, prev=FIRST_PREV, time=NOW)
-    assert check_body(made.note_bytes + b"\n" + made.presentations) == made
+    made = custody.sign_records(salted, kept[0], log=ORIGIN, seq=0, prev=FIRST_PREV, time=NOW)
+    assert check_body(made.note_bytes + b"\n" + made.records.presentations) == made
     assert open_batch_note(made.note_bytes, kept[0].public_key) == made.note
 
 

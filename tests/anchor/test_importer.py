@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A diary is read as its keeper meant it, or refused with row and column before anything is sent."""
 
+import csv
+import io
 import json
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
+import xlsxwriter
 
+from anchor.corrections import MAX_LOOKUPS, Finder
+from anchor.ijson import encode_b64url
 from anchor.importer import DiaryError, Entry, cells_of, check_row, plain, read_diary, read_row
 
 ROOT = Path(__file__).parents[2]
@@ -91,7 +97,12 @@ def test_every_wrong_row_is_named_up_to_twenty() -> None:
         (HEADINGS + "\n", "a.csv", "holds no rows"),
         (HEADINGS + ";Lô\n", "a.csv", "twice"),
         (HEADINGS + ";Màu\n", "a.csv", "“Màu”"),
-        (b"\xff\xfe", "a.csv", "UTF-8"),
+        (b"\xff\xfe", "a.csv", "missing column"),
+        (b"\xff\xfe\x00", "a.csv", "cannot be read"),
+        (b"stage\x00", "a.csv", "cannot be read"),
+        (b"\x8d", "a.csv", "cannot be read"),
+        (b"\xff\xfe", "a.jsonl", "UTF-8"),
+        (b"PK\x03\x04", "a.xlsx", "cannot be read"),
         ("x", "a.xls", ".csv"),
         ("[1]\n", "a.jsonl", "object"),
         ('{"type":"Feast"}\n', "a.jsonl", "EPCIS"),
@@ -178,6 +189,8 @@ def test_a_habit_with_one_reading_is_put_right(column: str, text: str, read: str
         ("quantity", "1e12", "lớn hơn 0"),
         ("product", "#REF!", "công thức"),
         ("product", "x" * 501, "dài hơn"),
+        ("corrects", "x" * 501, "dài hơn"),
+        ("corrects", "#REF!", "công thức"),
         ("time", "0001-01-01T00:00:00+23:00", "viết như"),
         ("time", "9999-12-31T23:59:59-23:00", "viết như"),
         ("time", "07/23/2026", "viết như"),
@@ -215,3 +228,126 @@ def test_odd_shapes_of_an_event_are_refused(member: str, value: object) -> None:
     line = json.dumps({"type": "ObjectEvent", member: value}).encode()
     assert member in refusals(line.decode(), "a.jsonl")[0]
     assert "type" in refusals(json.dumps({"type": [value]}), "a.jsonl")[0]
+
+
+# How a file is written
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        ("a.csv", "utf-8"),
+        ("a.csv", "utf-8-sig"),
+        ("Văn bản Unicode.txt", "utf-16"),
+        ("a.tsv", "utf-16"),
+        ("a.csv", "cp1258"),
+    ],
+)
+def test_a_table_is_read_in_the_encodings_that_excel_writes(name: str, encoding: str) -> None:
+    row = f"Đóng gói;02/01/2026;Cua thịt;{BOX};B1;3;thùng;{CRAB};C1".replace(";", "\t")
+    text = "\r\n".join((HEADINGS.replace(";", "\t"), row, ""))
+    if encoding == "cp1258":
+        # Windows-1258 writes most tone marks apart, after their letter.
+        for mark in "\u0300\u0301\u0303\u0309\u0323":
+            for base in "aăâeêioôơuưyAĂÂEÊIOÔƠUƯY":
+                text = text.replace(unicodedata.normalize("NFC", base + mark), base + mark)
+    (entry,) = read_diary(name, text.encode(encoding))
+    assert entry.fields["moneo:product"] == "Cua thịt"
+    assert entry.fields["outputQuantityList"][0]["uom"] == "CT"
+
+
+def test_what_stands_above_the_headings_is_passed_over_and_rows_keep_their_numbers() -> None:
+    row = f"xuất hàng;2026-01-02;Cua;{BOX};B1;;;;"
+    assert len(read_diary("a.csv", f"sep=;\n{HEADINGS}\n{row}\n".encode())) == 1
+    bad = f"sep=;\nNHẬT KÝ 2026;;\n\n{HEADINGS}\n{row}\nnấu{row[9:]}\n"
+    assert refusals(bad)[0].startswith("a.csv: dòng · line 6: ")
+
+
+def test_a_spreadsheet_is_read_as_its_csv_is() -> None:
+    made = io.BytesIO()
+    rows = list(csv.reader(SAMPLE.read_text("utf-8-sig").splitlines(), delimiter=";"))
+    with xlsxwriter.Workbook(made, {"in_memory": True}) as book:
+        sheet = book.add_worksheet()
+        for at, row in enumerate(rows):
+            sheet.write_row(at + 1, 0, row)
+    assert read_diary("a.xlsx", made.getvalue()) == read_diary(SAMPLE.name, SAMPLE.read_bytes())
+
+
+# What a record takes the place of
+
+BATCH = encode_b64url(bytes(range(32)))
+LEAVES = bytes(64) + b"\x01" * 32
+LEAF = encode_b64url(b"\x01" * 32)
+
+
+def finder() -> Finder:
+    return Finder(lambda batch: LEAVES if batch == BATCH else None)
+
+
+def correcting(*names: object) -> bytes:
+    return json.dumps({"type": "ObjectEvent", "a": 1, "moneo:re": names}).encode()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        LEAF,
+        f"{BATCH}.2",
+        f"https://truyxuat.example/v1/records/{BATCH}.2/evidence?lang=vi",
+        f"/v1/records/{BATCH}.2",
+    ],
+)
+def test_an_event_says_which_records_it_takes_the_place_of(name: str) -> None:
+    (entry,) = read_diary("a.jsonl", correcting(name, name), finder())
+    assert entry.re == (b"\x01" * 32,)
+    assert entry.fields == {"a": 1}
+    headings, row = HEADINGS + ";Sửa bản ghi", f"xuất hàng;2026-01-02;Cua;{BOX};1;;;;"
+    diary = f'{headings}\n{row};"{BATCH}.0;{name}, "\n{row};\n'.encode()
+    first, second = read_diary("a.csv", diary, finder())
+    assert (first.re, second.re) == ((bytes(32), b"\x01" * 32), ())
+    assert first.fields == second.fields
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", "names no record"),
+        ("HOP-1", "names no record"),
+        (LEAF[:-1], "names no record"),
+        (LEAF[:-1] + "B", "names no record"),
+        (f"{BATCH}.02", "names no record"),
+        (f"{BATCH}.9999999999", "names no record"),
+        (f"{BATCH}.2 x", "names no record"),
+        (5, "names no record"),
+        (None, "names no record"),
+        ([LEAF], "names no record"),
+        (f"{BATCH}.3", "no record"),
+        (f"{LEAF}.0", "no record"),
+    ],
+)
+def test_what_names_no_record_of_the_writer_is_refused(name: object, said: str) -> None:
+    with pytest.raises(DiaryError) as caught:
+        read_diary("a.jsonl", b'{"type":"ObjectEvent"}\n' + correcting(name), finder())
+    assert "line 2" in str(caught.value) and "moneo:re" in str(caught.value)
+    assert said in str(caught.value) and caught.value.record == 1
+    if isinstance(name, str) and name:
+        (wrong,) = check_row(cells(corrects=name.replace(" ", "")), finder())
+        assert wrong.column == "corrects"
+
+
+def test_a_record_takes_the_place_of_eight_at_most_and_a_diary_looks_up_a_bounded_number() -> None:
+    many = [encode_b64url(bytes([n]) * 32) for n in range(9)]
+    (entry,) = read_diary("a.jsonl", correcting(*many[:8]))
+    assert len(entry.re) == 8
+    assert "at most 8" in refusals(correcting(*many), "a.jsonl")[0]
+    assert "a list" in refusals('{"type":"ObjectEvent","moneo:re":"x"}', "a.jsonl")[0]
+    everything = Finder(lambda _: bytes(32) * (MAX_LOOKUPS + 1))
+    for index in range(MAX_LOOKUPS):
+        everything.find(BATCH, index)
+    everything.find(BATCH, 0)
+    with pytest.raises(ValueError, match="split it"):
+        everything.find(BATCH, MAX_LOOKUPS)
+
+
+def test_without_a_place_to_look_only_leaf_hashes_are_taken() -> None:
+    assert "leaf hash" in refusals(correcting(f"{BATCH}.2"), "a.jsonl")[0]

@@ -7,7 +7,8 @@ import pytest
 
 from anchor import outbox
 from anchor.batch import parse_body
-from anchor.importer import Entry, read_diary
+from anchor.ijson import encode_b64url
+from anchor.importer import DiaryError, Entry, read_diary
 from anchor.keys import create_private_key
 from anchor.outbox import Outbox, OutboxError, Stored, note_hash_of
 
@@ -71,6 +72,19 @@ def test_again_salts_anew_only_what_was_sent(box: Outbox) -> None:
         stored.receipt.write_bytes(b"receipt")
     assert [s.seq for s in prepare(box, *diary(3), again=True)] == [2, 3]
     assert [s.seq for s in prepare(box, *diary(3))] == [2, 3]
+
+
+def test_a_diary_corrects_records_of_the_batches_that_are_kept(box: Outbox) -> None:
+    first = prepare(box, *diary(3))
+    wrong = parse_body(first[1].path.read_bytes()).records[0]
+    identifier = f"{encode_b64url(note_hash_of(first[1]))}.0"
+    source = f"{HEADINGS[:-1]},corrects\nshipping,2026-01-02,Cua,09520001000034,L,{identifier}\n"
+    entries = read_diary("a.csv", source.encode(), box.finder())
+    (stored,) = prepare(box, source.encode(), entries)
+    (record,) = parse_body(stored.path.read_bytes()).records
+    assert record.re == (wrong.leaf_hash(),)
+    with pytest.raises(DiaryError, match="no record"):
+        read_diary("a.csv", source.replace(".0", ".1").encode(), box.finder())
 
 
 def test_a_lost_batch_stops_everything(box: Outbox) -> None:

@@ -69,6 +69,17 @@ def test_a_bad_or_unknown_code_has_no_evidence(site: Site, query: str, status: i
     assert (answer.status_code, answer.json()["status"]) == (status, status)
 
 
+def test_a_product_without_its_lot_is_told_to_add_the_lot(site: Site, batch: str) -> None:
+    product = BOX.partition("/10/")[0]
+    for url in (product, f"/v1/evidence?code={product}"):
+        for language, said in (("vi", "hãy thêm số lô"), ("en", "add the lot or serial number")):
+            answer = site.browser.get(url, headers={"Accept-Language": language})
+            assert answer.status_code == 404
+            assert said in answer.json()["detail"] and f"{product}/10/" in answer.json()["detail"]
+    unknown = site.browser.get(f"{product}/10/NOBODY-SPEAKS-OF")
+    assert "thêm số lô" not in unknown.json()["detail"]
+
+
 def test_a_bad_token_is_never_taken_for_the_public(site: Site, batch: str) -> None:
     headers = {"Authorization": "Bearer moneo_wrong"}
     for url in (f"/v1/records/{batch}.0/evidence", f"/v1/evidence?code={BOX}"):

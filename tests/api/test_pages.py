@@ -13,7 +13,18 @@ from api import labels, qr
 from api.problems import PROBLEMS
 from api.texts import TEXTS
 from api.words import Wording, choose
-from tests.support.site import BOX, HOST, PUBLIC_URL, Business, Site, diary, event, shipping
+from tests.support.site import (
+    BOX,
+    CRAB,
+    HOST,
+    PUBLIC_URL,
+    SEED,
+    Business,
+    Site,
+    diary,
+    event,
+    shipping,
+)
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 GTIN = "/01/09520001000034"
@@ -100,15 +111,15 @@ def test_a_page_says_what_is_proven_and_what_is_not(site: Site, coop: Business) 
     vietnamese = said(site.browser.get(BOX, headers=BROWSER).text)
     english = said(site.browser.get(f"{BOX}?lang=en", headers=BROWSER).text)
     for words in (
-        "who said what",
-        "by when",
-        "nothing has changed since",
-        "that the sticker in your hand is the original",
-        "that what a business wrote is true",
-        "that nothing was left out",
+        "Who said what.",
+        "By when.",
+        "That nothing has changed since.",
+        "That the sticker in your hand is the original.",
+        "That what a business wrote is true.",
+        "That nothing was left out",
     ):
         assert words in english
-    assert "con tem trên tay bạn có phải là tem gốc hay không" in vietnamese
+    assert "Con tem trên tay bạn có phải là tem gốc hay không" in vietnamese
     assert f"moneo verify evidence.json --code {BOX}" in vietnamese
 
 
@@ -126,7 +137,8 @@ def test_a_step_taken_by_the_province_for_a_business_says_so(site: Site) -> None
     path = "/01/09530001000033/10/N1"
     site.submit(small, event("objectevent", path, bizStep="storing"))
     text = said(site.browser.get(path, headers=BROWSER).text)
-    assert "do tỉnh viết thay cho HTX Nhỏ" in text and "Tỉnh giữ khóa ký" in text
+    # Once above, of the product, and once at the step.
+    assert text.count("do tỉnh viết thay cho HTX Nhỏ") == 2 and "Tỉnh giữ khóa ký" in text
     assert "Tỉnh giữ khóa ký" not in said(site.browser.get(BOX, headers=BROWSER).text)
 
 
@@ -148,6 +160,43 @@ def test_a_stranger_stands_apart_from_the_journey(site: Site, coop: Business) ->
     site.submit(coop, event("objectevent", path, bizStep="packing"))
     both = said(site.browser.get(path, headers=BROWSER).text)
     assert both.index("Đóng gói") < both.index("Người khác nói về mã này") < both.index("Người Lạ")
+
+
+def test_the_page_says_where_a_journey_begins_by_its_owners_word(
+    site: Site, coop: Business
+) -> None:
+    path = GTIN + "/10/NOI"
+    stranger = site.business("Người Xa", ["/01/0892"])
+    times = [f"2026-07-0{day}T08:00:00+07:00" for day in (1, 2, 3)]
+    site.submit(stranger, event("objectevent", path, eventTime=times[0], moneo__place="Nơi Khác"))
+    wrong = event("objectevent", path, eventTime=times[1], moneo__place="Ao Sai")
+    site.submit(coop, wrong)
+    right = event(
+        "objectevent", path, re=[wrong.leaf_hash()], eventTime=times[2], moneo__place="Ao Đúng"
+    )
+    site.submit(coop, right)
+    html = site.browser.get(path, headers=BROWSER).text
+    assert "<dt>Bắt đầu từ</dt><dd>Ao Đúng</dd>" in html
+    # What is superseded is folded away, and still there.
+    folded = html[html.index("<details>") : html.index("</details>")]
+    assert "Ao Sai" in folded and "Ao Đúng" not in folded and html.count("<details>") == 1
+
+
+def test_a_party_is_called_by_its_name(site: Site, coop: Business) -> None:
+    path = GTIN + "/10/BEN"
+    trader = site.business("Công ty Mẫu", ["/01/0891"])
+    parties = [trader.organisation.issuer, "moneo.example/elsewhere/x"]
+    site.submit(coop, event("objectevent", path, bizStep="shipping", moneo__parties=parties))
+    site.submit(coop, event("objectevent", path, bizStep="shipping", moneo__parties=[{"x": 1}]))
+    html = site.browser.get(path, headers=BROWSER).text
+    assert "<dd>Công ty Mẫu; moneo.example/elsewhere/x</dd>" in html
+    assert parties[0] not in html and "<dd>x: 1</dd>" in html
+
+
+def test_a_step_back_leads_to_the_page_of_its_lot(site: Site, coop: Business) -> None:
+    reader = read(site.browser.get(BOX, headers=BROWSER).text)
+    assert f"{SEED}?lang=vi" in reader.addresses and f"{CRAB}?lang=vi" in reader.addresses
+    assert site.browser.get(SEED, headers=BROWSER).status_code == 200
 
 
 def test_what_a_business_writes_is_text_and_never_markup(site: Site, coop: Business) -> None:

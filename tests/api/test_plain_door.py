@@ -9,6 +9,7 @@ import pytest
 import typer
 from sqlalchemy import update
 
+from anchor.codes import parse_path
 from anchor.store import issuers
 from api import cli
 from api.submit import MAX_RECORDS_BYTES, RECORDS_TYPE
@@ -83,6 +84,41 @@ def test_practice_is_a_wish_in_the_address(site: Site, coop: Business) -> None:
         assert record.mode == mode
     answer = site.browser.send("POST", f"{URL}?mode=x", content=b"", headers=headers(coop))
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/not-valid")
+
+
+def test_a_record_takes_the_place_of_an_earlier_one(site: Site, coop: Business) -> None:
+    lot = "CORRECTED"
+    sent = site.browser.send("POST", URL, content=events("other", lot), headers=headers(coop))
+    wrong = f"{sent.json()['batch']}.1"
+    text = events(lot, **{"moneo:product": "Cua yếm (mẫu)", "moneo:re": [wrong]})
+    answer = site.browser.send("POST", URL, content=text, headers=headers(coop))
+    assert answer.status_code == 202, answer.text
+    old = site.province.presentation(sent.json()["batch"], 1)
+    new = site.province.presentation(answer.json()["batch"], 0)
+    assert new.re == (old.leaf_hash(),)
+    assert "moneo:re" not in new.fields()
+    site.app.state.moneo.index.catch_up()
+    journey = site.app.state.moneo.index.journey(parse_path(f"{BOX}-{lot}"), lambda *_: False)
+    assert {found.id: found.superseded for found in journey.found} == {
+        wrong: True,
+        f"{answer.json()['batch']}.0": False,
+    }
+
+
+def test_a_record_that_is_not_there_or_anothers_is_not_corrected(
+    site: Site, coop: Business
+) -> None:
+    rival = site.business("HTX Khác", ["/01/0954"])
+    kept(site, rival)
+    foreign = site.browser.send("POST", URL, content=events("1"), headers=headers(rival)).json()
+    before = len(site.province.batches_after(0, 1000))
+    for name in (f"{foreign['batch']}.0", f"{'A' * 43}.0", "HOP-1", 5):
+        text = events("1") + events("1", **{"moneo:re": [name]})
+        answer = site.browser.send("POST", URL, content=text, headers=headers(coop))
+        said = answer.json()
+        assert (answer.status_code, said["type"], said["record"]) == (422, "/problems/malformed", 1)
+        assert "moneo:re" in said["detail"] and " · " in said["detail"]
+    assert len(site.province.batches_after(0, 1000)) == before
 
 
 # Who

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The API as a process of its own: it starts, says where it is, and ends cleanly when told to."""
 
+import os
 import signal
 import socket
 import subprocess
 import sys
+import urllib.request
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,9 +45,56 @@ def test_a_signal_ends_it_cleanly(settings: Settings, number: signal.Signals) ->
     assert all(" api " in line for line in said), said
 
 
-def _answers(url: str) -> bool:
+@pytest.fixture
+def running(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "api.run", str(settings.data)]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
-        return get(f"{url}/healthz")[0] == 200
+        wait_until("the API", lambda: _answers(settings.public_url))
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_connections_go_to_the_workers_in_turn(
+    settings: Settings, running: subprocess.Popen[bytes]
+) -> None:
+    stopped, _ = _workers(running)
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        answered = [_answers(settings.public_url, timeout=3) for _ in range(2)]
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    assert sorted(answered) == [False, True]
+
+
+def test_workers_end_with_whoever_would_stop_them(
+    settings: Settings, running: subprocess.Popen[bytes]
+) -> None:
+    workers = _workers(running)
+    running.kill()
+    running.wait()
+    wait_until(
+        "the workers' end", lambda: not any(Path(f"/proc/{pid}/fd").exists() for pid in workers)
+    )
+    assert not _answers(settings.public_url)
+
+
+def test_when_one_worker_ends_all_end(running: subprocess.Popen[bytes]) -> None:
+    os.kill(_workers(running)[1], signal.SIGKILL)
+    assert running.wait(30) == 1
+
+
+def _workers(process: subprocess.Popen[bytes]) -> list[int]:
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return [int(pid) for pid in listed.split()]
+
+
+def _answers(url: str, timeout: float = 10) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/healthz", timeout=timeout) as answer:
+            return bool(answer.status == 200)
     except OSError:
         return False
 

@@ -9,11 +9,11 @@ from html import unescape
 import httpx
 import pytest
 
+from anchor.xlsx import MAX_FILE_BYTES
 from api import sheets
 from api.drafts import KEEP_SECONDS, MAX_DRAFTS, Drafts
 from api.forms import FormError, parse_form
 from api.sheets import NAMES, Diary
-from api.xlsx import MAX_FILE_BYTES
 from tests.support.site import Browser, Business, Site
 
 HTML = {"Accept": "text/html"}
@@ -104,7 +104,8 @@ def test_a_diary_goes_from_the_browser_to_the_products_page(site: Site, member: 
     where = member.check("nhật ký.csv", csv(GOOD, BAD))
     page = member.open(where)
     said = text_of(page)
-    assert "1 dòng đúng, 1 dòng cần sửa" in said and "nhật ký.csv" in said
+    assert "1 dòng đúng 1 dòng cần sửa" in said and "nhật ký.csv" in said
+    assert "Dòng 2 Xuất hàng · 23/07/2026 14:30 · TAI-1" in said
     assert "Dòng 3" in said and "Giai đoạn" in said and "“Nấu” không phải một trong" in said
     assert batches(site) == before
     answer = member.post(where)
@@ -116,6 +117,32 @@ def test_a_diary_goes_from_the_browser_to_the_products_page(site: Site, member: 
     product = site.browser.get(f"/01/{GTIN}/10/TAI-1", headers=HTML)
     assert "do tỉnh viết thay cho HTX Cua" in text_of(product)
     assert "0900" not in product.text
+
+
+def test_a_row_corrects_a_record_that_was_sent(
+    site: Site, member: Visitor, coop: Business, rival: Business
+) -> None:
+    where = member.check("a.csv", csv(GOOD.replace("TAI-1", "SUA-1")))
+    assert member.post(where).status_code == 303
+    wrong = site.province.batches_after(0, 1000)[-1].batch
+    link = f"https://truyxuat.example/v1/records/{wrong}.0/evidence"
+    row = GOOD.replace("TAI-1", "SUA-1").replace(";10;", ";12;")
+    headings = HEADINGS + ";Sửa bản ghi"
+    table = csv(f"{row};{link}", f"{row};{wrong}.1", f"{row};HOP-1", headings=headings)
+    where = member.check("a.csv", table)
+    said = text_of(member.open(where))
+    assert "không có bản ghi" in said and "“HOP-1” không phải mã bản ghi" in said
+    marked = member.browser.get(f"{where}/can-sua.xlsx").content
+    assert len(sheets.read("a.xlsx", marked).rows) == 2
+    assert member.post(where).status_code == 303
+    old = site.province.presentation(wrong, 0)
+    new = site.province.presentation(site.province.batches_after(0, 1000)[-1].batch, 0)
+    assert new.re == (old.leaf_hash(),)
+    visitor = Visitor(site)
+    visitor.sign_in(rival.token)
+    assert "không có bản ghi" in text_of(
+        visitor.open(visitor.check("a.csv", csv(f"{row};{link}", headings=headings)))
+    )
 
 
 def test_confirming_again_sends_nothing_twice(site: Site, member: Visitor) -> None:
@@ -178,7 +205,7 @@ def test_pages_speak_english_when_asked(site: Site, coop: Business, member: Visi
     assert answer.headers["content-language"] == "en"
     where = member.check("a.csv", csv(BAD))
     said = text_of(member.open(f"{where}?lang=en"))
-    assert "is none of: stocking" in said and "0 good, 1 to mend" in said
+    assert "is none of: stocking" in said and "0 good 1 to mend" in said
     assert "Gửi" not in re.sub(r"Tiếng Việt", "", said)
 
 

@@ -25,6 +25,16 @@ def tool(name: str, how: str) -> str:
     raise _missing(f"{name} is not there; get it by: {how}")
 
 
+def chromium() -> str:
+    """Return the path of Debian's Chromium, which Playwright drives; a browser it would fetch is not used.
+
+    Where there is none, skip the test and say how to get it; under CI=true fail.
+    """
+    if found := shutil.which("chromium"):
+        return found
+    raise _missing("Chromium is not there; get it by: apt-get install chromium")
+
+
 def node_packages() -> Path:
     """Return the folder in which tests/js is installed at its locked versions, and its scripts are.
 

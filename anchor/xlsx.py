@@ -22,8 +22,6 @@ from functools import lru_cache
 from typing import Any
 from xml.parsers import expat
 
-from api.words import Wording
-
 MAX_FILE_BYTES = 4 * 1024 * 1024
 MAX_PARTS = 200
 MAX_DIRECTORY = 64 * 1024
@@ -62,11 +60,12 @@ _MAX_SERIAL = 200_000
 
 
 class SheetError(ValueError):
-    """A file that cannot be taken for a spreadsheet of ours; `wording` says what to do."""
+    """A file that cannot be taken for a spreadsheet of ours; `vi` and `en` say what to do."""
 
     def __init__(self, vi: str, en: str) -> None:
-        self.wording = Wording(vi, en)
-        super().__init__(en)
+        self.vi = vi
+        self.en = en
+        super().__init__(f"{vi} · {en}")
 
 
 Rows = list[tuple[int, list[str]]]
@@ -208,7 +207,10 @@ def _parse(data: bytes, handler: _Handler) -> None:
     parser.StartDoctypeDeclHandler = refuse
     try:
         parser.Parse(data, True)
-    except expat.ExpatError as error:
+    except SheetError:
+        raise
+    # The others are for an encoding that nobody knows, or that is none of single bytes.
+    except (expat.ExpatError, LookupError, ValueError) as error:
         raise _damaged() from error
 
 
