@@ -457,7 +457,7 @@ def _genesis_header(overlay: Overlay, genesis: Genesis) -> BlockHeaderAPI:
     )
     state = build_state(overlay, header, genesis.evm_chain_id, ())
     try:
-        accounts = contracts.genesis_accounts(genesis.members)
+        accounts = contracts.genesis_accounts(genesis.founding)
     except ValueError as error:
         raise ChainError(
             "không lập được chuỗi với các thành viên này · "

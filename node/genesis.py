@@ -12,6 +12,17 @@ owner only. The EVM's genesis block follows from the file alone (`node.chain`).
      "validators": [{"public_key": "<base64, 32 bytes>", "power": 10}],
      "members": ["0x<20 bytes>"],
      "gas_limit": 3000000}
+
+That is a province's own chain, whose validators no vote changes. A consortium's has another format
+and full records of its members, whose validators have a power of 1 each:
+
+    {"format": "moneo/genesis/v2",
+     "cometbft_chain_id": …, "evm_chain_id": …, "time": …,
+     "members": [{"account": "0x<20 bytes>", "validator_key": "<base64, 32 bytes>",
+                  "node_id": "0x<20 bytes>", "origin": "0x<32 bytes: SHA-256 of the log's origin>",
+                  "log_key_id": "0x<32 bytes>", "name": "0x<32 bytes: leaf hash of a salted record>",
+                  "hosts": "0x<32 bytes: likewise>"}],
+     "gas_limit": 3000000}
 """
 
 from __future__ import annotations
@@ -36,11 +47,22 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+import contracts
 from node.durable import sync_folder, write_draft
 from node.errors import GenesisError
-from node.light import LightError, Timestamp, check_public_key, format_time, parse_time
+from node.light import (
+    LightError,
+    Timestamp,
+    Validator,
+    check_public_key,
+    format_time,
+    in_order,
+    parse_time,
+    validators_hash,
+)
 
 FORMAT: Final = "moneo/genesis/v1"
+CONSORTIUM_FORMAT: Final = "moneo/genesis/v2"
 GENESIS_FILE: Final = "genesis.json"
 KEY_FILE: Final = "validator.key"
 CHAIN_FOLDER: Final = "chain"
@@ -50,6 +72,8 @@ GAS_LIMIT: Final = 3_000_000
 MIN_GAS_LIMIT: Final = 1_000_000
 MAX_GAS_LIMIT: Final = 100_000_000
 VALIDATOR_POWER: Final = 10
+# In a consortium: one member, one vote.
+MEMBER_POWER: Final = 1
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 # More objects and lists than this are no genesis, and deep ones would overflow the parser's stack.
@@ -65,6 +89,7 @@ _MIN_NEW_EVM_CHAIN_ID: Final = 2**40
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,31}[a-z0-9])?", re.ASCII)
 _CHAIN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,50}", re.ASCII)
 _ADDRESS: Final = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
+_HASH: Final = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
 _ADDRESS_SIZE: Final = 20
 
 
@@ -73,7 +98,8 @@ class Genesis:
     """What every node of a chain agrees on before its first block.
 
     `time` is RFC 3339 with Z; `validators` are (Ed25519 public key of 32 bytes, voting power);
-    `members` are the 20-byte addresses that may transact from the start.
+    `members` are the 20-byte addresses that may transact from the start. `records` says more of
+    them where votes govern the validators; where it is empty, none do.
     """
 
     cometbft_chain_id: str
@@ -82,6 +108,7 @@ class Genesis:
     validators: tuple[tuple[bytes, int], ...]
     members: tuple[bytes, ...]
     gas_limit: int = GAS_LIMIT
+    records: tuple[contracts.Member, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise GenesisError unless a chain can begin with these values."""
@@ -91,6 +118,33 @@ class Genesis:
         _check_time(self.time)
         _check_validators(self.validators)
         _check_members(self.members)
+        if self.records:
+            self._check_records()
+
+    @property
+    def founding(self) -> contracts.Founding:
+        """What Consortium's storage begins with."""
+        validators = in_order(Validator(key, power) for key, power in self.validators)
+        return contracts.Founding(
+            members=self.records or tuple(map(contracts.Member, self.members)),
+            validators_hash=validators_hash(validators),
+            gas_limit=self.gas_limit,
+            governed=bool(self.records),
+        )
+
+    def _check_records(self) -> None:
+        _require(
+            self.members == tuple(each.account for each in self.records)
+            and self.validators == _validators_of(self.records),
+            "the members' records say other accounts or validators",
+        )
+        try:
+            contracts.genesis_accounts(self.founding)
+        except ValueError as error:
+            raise GenesisError(
+                "không lập được chuỗi với các thành viên này · "
+                f"no chain can begin with these members: {error}"
+            ) from error
 
     @property
     def timestamp(self) -> Timestamp:
@@ -98,28 +152,54 @@ class Genesis:
         return parse_time(self.time)
 
 
+def consortium(
+    cometbft_chain_id: str,
+    evm_chain_id: int,
+    time: str,
+    members: Sequence[contracts.Member],
+    gas_limit: int = GAS_LIMIT,
+) -> Genesis:
+    """Return the genesis of a chain whose members each have a validator, and govern it by votes.
+
+    Raises GenesisError unless a chain can begin with these values.
+    """
+    records = tuple(members)
+    accounts = tuple(each.account for each in records)
+    validators = _validators_of(records)
+    return Genesis(cometbft_chain_id, evm_chain_id, time, validators, accounts, gas_limit, records)
+
+
 def encode(genesis: Genesis) -> bytes:
     """Return the one file that says this genesis."""
-    value = {
-        "format": FORMAT,
+    value: dict[str, Any] = {
+        "format": CONSORTIUM_FORMAT if genesis.records else FORMAT,
         "cometbft_chain_id": genesis.cometbft_chain_id,
         "evm_chain_id": genesis.evm_chain_id,
         "time": genesis.time,
-        "validators": [
+    }
+    if genesis.records:
+        value["members"] = [_record_json(each) for each in genesis.records]
+    else:
+        value["validators"] = [
             {"public_key": base64.b64encode(key).decode("ascii"), "power": power}
             for key, power in genesis.validators
-        ],
-        "members": ["0x" + member.hex() for member in genesis.members],
-        "gas_limit": genesis.gas_limit,
-    }
+        ]
+        value["members"] = ["0x" + member.hex() for member in genesis.members]
+    value["gas_limit"] = genesis.gas_limit
     return json.dumps(value, indent=2).encode("ascii") + b"\n"
 
 
 def parse(data: bytes) -> Genesis:
     """Return the genesis that a file's bytes say; raises GenesisError for anything else."""
     _require(len(data) <= MAX_FILE_BYTES, f"it is over {MAX_FILE_BYTES} bytes long")
-    value = _members_of(_parse_json(data), "genesis", _PARSERS)
-    _require(value.pop("format") == FORMAT, f"its format is not {FORMAT}")
+    value = _parse_json(data)
+    _require(isinstance(value, dict), "it is no JSON object")
+    governed = value.get("format") == CONSORTIUM_FORMAT
+    value = _members_of(value, "genesis", _CONSORTIUM_PARSERS if governed else _PARSERS)
+    name = value.pop("format")
+    if governed:
+        return consortium(**value)
+    _require(name == FORMAT, f"its format is neither {FORMAT} nor {CONSORTIUM_FORMAT}")
     return Genesis(**value)
 
 
@@ -232,6 +312,15 @@ def _require(condition: object, message: str) -> None:
         raise GenesisError(message)
 
 
+def _validators_of(records: Sequence[contracts.Member]) -> tuple[tuple[bytes, int], ...]:
+    return tuple((each.validator_key, MEMBER_POWER) for each in records)
+
+
+def _record_json(record: contracts.Member) -> dict[str, str]:
+    values = {name: "0x" + value.hex() for name, value in record.values().items()}
+    return values | {"validator_key": base64.b64encode(record.validator_key).decode("ascii")}
+
+
 def _check_time(text: str) -> None:
     try:
         seconds = parse_time(text).seconds
@@ -334,12 +423,42 @@ def _validator(value: Any) -> tuple[bytes, int]:
     return parsed["public_key"], parsed["power"]
 
 
-_PARSERS: Final = {
+def _hash(value: Any) -> bytes:
+    text = _text(value)
+    _require(_HASH.fullmatch(text), "a hash is not 0x and 64 small hex digits")
+    return bytes.fromhex(text[2:])
+
+
+def _record(value: Any) -> contracts.Member:
+    parsed = _members_of(value, "member", _RECORD_PARSERS)
+    try:
+        return contracts.Member(**parsed)
+    except ValueError as error:
+        raise GenesisError(f"a member's record is malformed: {error}") from error
+
+
+_COMMON_PARSERS: Final = {
     "format": _text,
     "cometbft_chain_id": _text,
     "evm_chain_id": _integer,
     "time": _text,
+    "gas_limit": _integer,
+}
+_PARSERS: Final = {
+    **_COMMON_PARSERS,
     "validators": lambda value: tuple(map(_validator, _list(value))),
     "members": lambda value: tuple(map(_address, _list(value))),
-    "gas_limit": _integer,
+}
+_CONSORTIUM_PARSERS: Final = {
+    **_COMMON_PARSERS,
+    "members": lambda value: tuple(map(_record, _list(value))),
+}
+_RECORD_PARSERS: Final = {
+    "account": _address,
+    "validator_key": _base64,
+    "node_id": _address,
+    "origin": _hash,
+    "log_key_id": _hash,
+    "name": _hash,
+    "hosts": _hash,
 }

@@ -44,6 +44,7 @@ from trie.exceptions import MissingTrieNode
 
 import contracts
 from node.errors import ChainError, Code, TransactionRefused
+from node.governance import check_proposal
 
 # py_ecc, which py-evm loads, raises the interpreter's limit to 100,000. That is deeper than the
 # stack: a body of nested JSON would end the process instead of raising. py-evm's own figure is
@@ -167,6 +168,8 @@ def check_rules(state: StateAPI, transaction: SignedTransactionAPI) -> None:
     _check_target(state, transaction)
     if not _listed(state, contracts.member_slot(transaction.sender)):
         raise TransactionRefused(Code.NOT_ALLOWED, "the consortium does not list the sender")
+    if transaction.to == _CONSORTIUM:
+        check_proposal(transaction.data, state.execution_context.chain_id)
     cost = transaction.gas * transaction.max_fee_per_gas + transaction.value
     if cost > state.get_balance(transaction.sender):
         raise TransactionRefused(

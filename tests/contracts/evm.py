@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
 
-from eth.abc import SignedTransactionAPI
+from eth.abc import SignedTransactionAPI, StateAPI
 from eth.constants import BLANK_ROOT_HASH, ZERO_ADDRESS, ZERO_HASH32
 from eth.db.atomic import AtomicDB
 from eth.vm.execution_context import ExecutionContext
@@ -39,12 +39,16 @@ class Event:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a transaction did: its whole gas, what it returned or reverted with, its events."""
+    """What a transaction did: its whole gas, what it returned or reverted with, its events.
+
+    `logs` are the events as they stand in a receipt: address, topics of 32 bytes, data.
+    """
 
     gas: int
     output: bytes
     reverted: bool
     events: tuple[Event, ...]
+    logs: tuple[tuple[bytes, tuple[bytes, ...], bytes], ...]
 
     @property
     def reason(self) -> str:
@@ -57,7 +61,10 @@ class Outcome:
 class Evm:
     """The founded contracts; `transact` changes their state, `view` only looks."""
 
-    def __init__(self, members: Sequence[bytes], block: int = 1) -> None:
+    def __init__(self, members: Sequence[bytes] | contracts.Founding, block: int = 1) -> None:
+        """Found as a province's own chain with these accounts, or as told."""
+        if not isinstance(members, contracts.Founding):
+            members = _own_chain(members)
         self._state = CancunState(AtomicDB(), _context(block), BLANK_ROOT_HASH)
         self._nonces: dict[bytes, int] = {}
         for address, account in contracts.genesis_accounts(members).items():
@@ -66,6 +73,11 @@ class Evm:
             for slot, value in account.storage.items():
                 self._state.set_storage(Address(address), slot, value)
         self._state.persist()
+
+    @property
+    def state(self) -> StateAPI:
+        """The state as it is, to read."""
+        return self._state
 
     @property
     def block(self) -> int:
@@ -115,6 +127,10 @@ class Evm:
             output=computation.output,
             reverted=computation.is_error,
             events=tuple(_event(*entry) for entry in computation.get_log_entries()),
+            logs=tuple(
+                (bytes(address), tuple(topic.to_bytes(32, "big") for topic in topics), data)
+                for address, topics, data in computation.get_log_entries()
+            ),
         )
 
     def _transaction(self, sender: bytes, to: bytes, data: bytes) -> SignedTransactionAPI:
@@ -127,6 +143,11 @@ class Evm:
             data=data,
         )
         return cast("SignedTransactionAPI", SpoofTransaction(plain, from_=Address(sender)))
+
+
+def _own_chain(accounts: Sequence[bytes]) -> contracts.Founding:
+    members = [contracts.Member(account) for account in accounts]
+    return contracts.Founding(members, bytes(range(32)), GAS_LIMIT, governed=False)
 
 
 def calldata(contract: str, function: str, arguments: Sequence[Any]) -> bytes:

@@ -72,7 +72,22 @@ def test_storage_lies_where_the_slots_of_the_room_say() -> None:
         layout = json.loads(text)["storage_layout"]
         layouts[name] = {variable: entry["slot"] for variable, entry in layout.items()}
     assert layouts == {
-        "Consortium": {"is_member": 0, "is_callable": 1},
+        "Consortium": {
+            "is_member": 0,
+            "is_callable": 1,
+            "era": 2,
+            "era_since": 3,
+            "validators_hash": 4,
+            "member": 5,
+            "is_used": 6,
+            "kept_for": 7,
+            "gas_limit": 8,
+            "upgrade": 9,
+            "proposal_count": 11,
+            "proposal": 12,
+            "has_voted": 13,
+            "members": 14,
+        },
         "AnchorLog": {"head": 0, "successor": 1},
         "IssuerRegistry": {"issuer": 0},
     }

@@ -492,8 +492,12 @@ class TestAnyBytes:
         selector = _selectors(name)[choice % len(_selectors(name))]
         call = Call(to=to, data=selector + data, gas=gas)
         (result,) = run(shared, call.typed()).results
-        assert result.code in {Code.OK, Code.REVERTED}
-        assert 0 < result.gas_used <= gas
+        if selector == keccak256(b"propose(uint256,bytes,bytes)")[:4] and to == CONSORTIUM:
+            # A proposal that the door cannot read in the one way does not get as far.
+            assert result.code in {Code.REVERTED, Code.BAD_SIGNATURE}
+        else:
+            assert result.code in {Code.OK, Code.REVERTED}
+            assert 0 < result.gas_used <= gas
 
 
 def _selectors(name: str) -> list[bytes]:

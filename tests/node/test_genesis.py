@@ -20,19 +20,23 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from node import governance
 from node.errors import GenesisError
 from node.genesis import (
     MAX_EVM_CHAIN_ID,
     MAX_FILE_BYTES,
     MAX_TOTAL_POWER,
     Genesis,
+    consortium,
     encode,
     found,
     load,
     load_validator_key,
     parse,
 )
-from node.light import Timestamp
+from node.light import Timestamp, Validator, in_order, validator_address, validators_hash
+from tests.contracts.evm import Evm
+from tests.contracts.provinces import province, provinces
 from tests.support.node_core import MEMBER, address_of, genesis
 
 NOW = Timestamp(1_763_800_000, 5_000_000)
@@ -113,6 +117,85 @@ def test_genesis_with_a_wrong_value_is_refused(change: Callable[[dict[str, Any]]
 def test_bytes_that_are_no_genesis_are_refused(data: bytes) -> None:
     with pytest.raises(GenesisError):
         parse(data)
+
+
+def governed(count: int = 3) -> Genesis:
+    members = [each.member for each in provinces(count)]
+    return consortium("test-0123456789abcdef", 5, "2025-11-22T08:26:40Z", members)
+
+
+def test_consortium_is_read_as_it_was_written() -> None:
+    made = governed()
+    assert parse(encode(made)) == made
+    assert b'"moneo/genesis/v2"' in encode(made) and b'"validators"' not in encode(made)
+    assert made.members == tuple(each.account for each in provinces(3))
+    assert made.validators == tuple((each.member.validator_key, 1) for each in provinces(3))
+
+
+def test_consortium_founds_what_the_contract_reads() -> None:
+    found = governance.read(Evm(governed().founding).state)
+    assert (found.era, found.gas_limit, len(found.members)) == (1, governed().gas_limit, 3)
+    validators = (Validator(key, power) for key, power in governed().validators)
+    assert found.validators_hash == validators_hash(in_order(validators))
+
+
+def test_own_chain_founds_accounts_and_the_hash_of_its_validators() -> None:
+    found = governance.read(Evm(genesis().founding).state)
+    assert [each.account for each in found.members] == list(genesis().members)
+    assert found.era == 0
+    validators = [Validator(key, power) for key, power in genesis().validators]
+    assert found.validators_hash == validators_hash(validators)
+
+
+def _first(**values: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda value: value["members"][0].update(values)
+
+
+WRONG_CONSORTIUM: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "of the other format": _set(format="moneo/genesis/v1"),
+    "with validators apart": _set(validators=[]),
+    "no members": _set(members=[]),
+    "members as addresses": _set(members=["0x" + "11" * 20]),
+    "member twice": lambda v: v["members"].append(v["members"][0]),
+    "member without hosts": lambda v: v["members"][0].pop("hosts"),
+    "member with more": _first(phone="0"),
+    "key of another": lambda v: v["members"][0].update(
+        validator_key=v["members"][1]["validator_key"]
+    ),
+    "node id of another": lambda v: v["members"][0].update(node_id=v["members"][1]["node_id"]),
+    "origin of another": lambda v: v["members"][0].update(origin=v["members"][1]["origin"]),
+    "node key that validates": _first(
+        node_id="0x" + validator_address(province(0).member.validator_key).hex()
+    ),
+    "key of small order": _first(validator_key="AQ" + "A" * 41 + "="),
+    "key short": _first(validator_key="AAAA"),
+    "node id short": _first(node_id="0x" + "11" * 19),
+    "hash in capitals": _first(name="0x" + "AB" * 32),
+    "hash zero": _first(name="0x" + "00" * 32),
+    "account zero": _first(account="0x" + "00" * 20),
+    "gas limit too low": _set(gas_limit=999_999),
+}
+
+
+@pytest.mark.parametrize("change", WRONG_CONSORTIUM.values(), ids=WRONG_CONSORTIUM.keys())
+def test_consortium_with_a_wrong_value_is_refused(
+    change: Callable[[dict[str, Any]], Any],
+) -> None:
+    value = json.loads(encode(governed()))
+    change(value)
+    with pytest.raises(GenesisError):
+        parse(json.dumps(value).encode())
+
+
+def test_records_that_do_not_fit_the_rest_are_refused() -> None:
+    for change in (
+        {"members": governed().members[::-1]},
+        {"validators": governed().validators[:2]},
+        {"validators": tuple((key, 10) for key, _ in governed().validators)},
+        {"records": governed().records[:2]},
+    ):
+        with pytest.raises(GenesisError, match="records"):
+            replace(governed(), **change)
 
 
 def test_founding_makes_fresh_ids_and_a_private_key(tmp_path: Path) -> None:

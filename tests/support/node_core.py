@@ -128,8 +128,8 @@ def add_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let chains that are founded from now on have the probes, and their members call them."""
     usual = contracts.genesis_accounts
 
-    def with_probes(members: Sequence[bytes]) -> dict[bytes, contracts.GenesisAccount]:
-        accounts = usual(members)
+    def with_probes(founding: contracts.Founding) -> dict[bytes, contracts.GenesisAccount]:
+        accounts = usual(founding)
         slots = {int.from_bytes(contracts.callable_slot(probe), "big"): 1 for probe in PROBES}
         consortium = accounts[CONSORTIUM]
         listed = replace(consortium, storage={**consortium.storage, **slots})
