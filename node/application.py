@@ -34,6 +34,11 @@ __all__ = ["Admitted", "Application", "Code", "Finalized", "Info", "TxResult"]
 _DECODED: Final = 256
 # What a transaction takes in a CometBFT block beyond its bytes: a field tag and its length.
 _ENVELOPE_BYTES: Final = 4
+# The least that any transaction's gas limit is (Yellow Paper, appendix G, Gtransaction).
+_LEAST_GAS: Final = 21_000
+# Of what a call returned, a result keeps this much: a reason fits. CometBFT reads no answer over
+# 4 MiB, and a million gas can return most of one.
+MAX_RESULT_BYTES: Final = 4_096
 _NO_EXTRA: Final[Mapping[bytes, bytes]] = MappingProxyType({})
 
 
@@ -59,8 +64,9 @@ class Admitted:
 class TxResult:
     """What became of one transaction: CometBFT's ExecTxResult.
 
-    `code` is one of `Code`: OK and REVERTED are in the EVM block, any other is in none. `data` is
-    what the call returned or reverted with. `log` is for people and no part of consensus.
+    `code` is one of `Code`: OK and REVERTED are in the EVM block, any other is in none, and wants
+    no gas. `data` is what the call returned or reverted with, up to `MAX_RESULT_BYTES`. `log` is
+    for people and no part of consensus.
     """
 
     code: int
@@ -72,10 +78,15 @@ class TxResult:
 
 @dataclass(frozen=True, slots=True)
 class Finalized:
-    """The app hash after a height, and a result for each of its transactions, in their order."""
+    """The app hash after a height, and a result for each of its transactions, in their order.
+
+    `validators` are the changes of the validator set that the height has brought about: public key
+    (32 bytes) and new power, 0 for one who leaves.
+    """
 
     app_hash: bytes
     results: tuple[TxResult, ...]
+    validators: tuple[tuple[bytes, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +185,9 @@ class Application:
 
     def process(self, txs: Sequence[bytes]) -> bool:
         """Judge another's proposal: whether each transaction may run when its turn comes."""
+        # Before anything is decoded: a block's bytes have room for a third of a million of junk.
+        if len(txs) * _LEAST_GAS > self.chain.genesis.gas_limit:
+            return False
         return list(self._choose(txs, None, None)) == list(txs)
 
     def finalize(self, height: int, time: Timestamp, txs: Sequence[bytes]) -> Finalized:
@@ -235,13 +249,12 @@ class Application:
             yield raw, transaction
 
     def _execute(self, run: BlockRun, raw: bytes) -> TxResult:
-        gas = 0
         try:
             transaction = self._decode(raw)
-            gas = transaction.gas
             computation, gas_used = run.apply(transaction)
         except TransactionRefused as refused:
-            return TxResult(refused.code, b"", gas, 0, refused.message)
+            # Its gas limit may be any number of 64 bits, which the message has no room for.
+            return TxResult(refused.code, b"", 0, 0, refused.message)
         return _result(transaction, computation, gas_used)
 
 
@@ -251,4 +264,5 @@ def _result(
     code, log = Code.OK, ""
     if computation.is_error:
         code, log = Code.REVERTED, type(computation.error).__name__
-    return TxResult(code, computation.output, transaction.gas, gas_used, log)
+    data = computation.output[:MAX_RESULT_BYTES]
+    return TxResult(code, data, transaction.gas, gas_used, log)

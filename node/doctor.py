@@ -5,7 +5,8 @@ The chain is checked on a copy of its files as they are at this moment, so that 
 running and LevelDB, which mends a log when it opens it, leaves the damage where it can be seen.
 Every value is read with its checksum; every state node and block is hashed again; headers are
 followed from genesis, with their transactions, receipts, ancestors, light blocks and votes; the
-newest state is walked to its leaves.
+newest state is walked to its leaves. Where CometBFT orders, blocks and votes are in its own store:
+then the program is looked at, and asked whether it reaches this application.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from typing import Any, Final, Literal, NamedTuple
 import rlp
 from eth.db.trie import make_trie_root_and_nodes
 
+from node.abci.client import Client, CometRefused, CometSilent
+from node.abci.home import FOLDER as COMET_FOLDER
+from node.abci.home import RPC_SOCKET
+from node.abci.process import CometMissing, check_version, find_program
 from node.backup import copy_chain, link
 from node.blocks import validators_of
 from node.chain import STATE_KIND, Chain
@@ -46,6 +51,7 @@ from node.signed import SignedFile
 State = Literal["good", "damaged", "unknown"]
 # Called with how much is done and how much there is, 0 if that is not known.
 Progress = Callable[[int, int], None]
+_ASK_SECONDS: Final = 5.0
 _HASH: Final = 32
 _REPORT_EVERY: Final = 256
 _LEAF_PARTS: Final = 2
@@ -88,7 +94,46 @@ def check(home: Path, progress: Progress = lambda _done, _all: None) -> Found:
         Finding("node", "good", "tệp lập chuỗi và khóa khớp nhau", "genesis and key fit each other")
     )
     found.findings.append(_check_chain(home, genesis, found.hashes, progress))
+    if (home / COMET_FOLDER).exists():
+        found.findings += [_check_program(), _check_running(home)]
     return found
+
+
+def _check_program() -> Finding:
+    try:
+        program = find_program()
+        version = check_version(program)
+    except CometMissing as error:
+        return Finding("CometBFT", "damaged", "thiếu hoặc sai phiên bản", str(error))
+    where = f"{version}, {program}"
+    return Finding("CometBFT", "good", where, where)
+
+
+def _check_running(home: Path) -> Finding:
+    """Ask CometBFT how it does, and to ask the application how that does."""
+    what, client = "consensus", Client(home / COMET_FOLDER / RPC_SOCKET, _ASK_SECONDS)
+    try:
+        status, peers = client.ask("status"), client.ask("net_info")
+        height, count = status["sync_info"]["latest_block_height"], peers["n_peers"]
+    except (CometSilent, CometRefused, KeyError, TypeError) as error:
+        return Finding(
+            what, "unknown", "CometBFT không chạy", f"CometBFT is not running here: {error}"
+        )
+    try:
+        client.ask("abci_info")
+    except (CometSilent, CometRefused) as error:
+        return Finding(
+            what,
+            "damaged",
+            "CometBFT không gọi được ứng dụng: dừng nút rồi chạy lại",
+            f"CometBFT cannot reach the application ({error}): stop the node and run it again",
+        )
+    return Finding(
+        what,
+        "good",
+        f"độ cao {height}, nối với {count} nút",
+        f"height {height}, connected to {count} peers, the application answers",
+    )
 
 
 def _check_key(home: Path, genesis: Genesis) -> None:
@@ -106,7 +151,7 @@ def _check_chain(home: Path, genesis: Genesis, hashes: list[bytes], progress: Pr
         # Before the chain: what was signed since then may already be in the copy.
         signed = SignedFile(home, genesis.cometbft_chain_id).load()
         with _opened(home, genesis) as chain:
-            walk = _Walk(chain, genesis, progress)
+            walk = _Walk(chain, genesis, progress, by_comet=(home / COMET_FOLDER).exists())
             walk.run()
             hashes += walk.hashes
             height = chain.height()
@@ -163,16 +208,20 @@ def _writable(home: Path) -> Path | None:
 class _Walk:
     """One pass over a chain's data; whatever is wrong raises and names the place."""
 
-    def __init__(self, chain: Chain, genesis: Genesis, progress: Progress) -> None:
+    def __init__(self, chain: Chain, genesis: Genesis, progress: Progress, by_comet: bool) -> None:
         self._chain = chain
         self._genesis = genesis
+        # CometBFT keeps its light blocks itself; a chain of the sequencer has its first.
+        self._elsewhere = by_comet and chain.get_extra(light_key(1)) is None
         self._progress = progress
         self.hashes: list[bytes] = []
 
     def run(self) -> None:
         self._read_all()
         self._follow_blocks()
-        self._follow_heights()
+        if not self._elsewhere:
+            self._follow_heights()
+        self._check_finals(self._chain.height())
         self._walk_state()
 
     def _read_all(self) -> None:
@@ -230,17 +279,20 @@ class _Walk:
             _require(len(bytes.fromhex(record["results_hash"])) == len(results_hash(())), "results")
             before = block
             self._tell(height, last)
-        self._check_finals(last)
 
     def _check_finals(self, last: int) -> None:
         """Each EVM block, but for a newest one, is shown by the header of the height noted for it."""
+        before = 0
         for number, block_hash in enumerate(self.hashes):
             stored = self._chain.get_extra(final_key(number))
             if stored is None:
                 _require(number == len(self.hashes) - 1, f"where block {number} is final")
                 return
             height = int.from_bytes(stored, "big")
-            _require(0 < height <= last, f"where block {number} is final")
+            _require(before < height <= last, f"where block {number} is final")
+            before = height
+            if self._elsewhere:
+                continue
             record = json.loads(self._extra(light_key(height), f"light block {height}"))
             shown = from_rpc(record["light_block"]).header.app_hash
             _require(shown == block_hash, f"where block {number} is final")

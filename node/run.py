@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A node's process: chain, sequencer, workers for calls and JSON-RPC, started and ended in order.
+"""A node's process: chain, orderer, workers for calls and JSON-RPC, started and ended in order.
+
+The orderer is the built-in sequencer or, given where its peers are, CometBFT (`node.abci`).
 
 `Node` is all of it but signals and the process's exit status, so that a test can run one in a
 thread. What keeps a node from starting is one sentence in a StartError.
@@ -17,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import current_thread, main_thread
 from types import FrameType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import uvicorn
 
@@ -27,11 +29,16 @@ from node.chain import Chain
 from node.db import LevelDB
 from node.errors import NodeError
 from node.genesis import CHAIN_FOLDER, load
+from node.orderer import Orderer
 from node.rpc import Backend, create_app
+from node.rpc.connections import Connection
 from node.rpc.logs import Filters
 from node.rpc.server import MAX_BODY_BYTES
 from node.rpc.sockets import PING_SECONDS, PONG_SECONDS, SocketProtocol
-from node.sequencer import Sequencer, open_sequencer
+from node.sequencer import open_sequencer
+
+if TYPE_CHECKING:
+    from node.abci import Peering
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8545
@@ -50,15 +57,21 @@ class StartError(NodeError):
 class Node:
     """A node's parts. Use as a context manager: leaving it stops them, last one first."""
 
-    def __init__(self, home: Path, listener: socket.socket, host: str = DEFAULT_HOST) -> None:
+    def __init__(
+        self,
+        home: Path,
+        listener: socket.socket,
+        host: str = DEFAULT_HOST,
+        peering: Peering | None = None,
+    ) -> None:
         """Open the chain in `home` and go on where it stands; the listener is closed at the end.
 
-        Raises StartError.
+        With `peering` CometBFT orders, without the built-in sequencer. Raises StartError.
         """
         self._parts = ExitStack()
         self._listener = self._parts.enter_context(listener)
         try:
-            self._open(home, host)
+            self._open(home, host, peering)
         except NodeError as error:
             self._parts.close()
             raise StartError(str(error)) from error
@@ -104,17 +117,24 @@ class Node:
         """Whether JSON-RPC answers."""
         return self._server.started
 
-    def _open(self, home: Path, host: str) -> None:
+    def _open(self, home: Path, host: str, peering: Peering | None) -> None:
         genesis = load(home)
         database = LevelDB(home / CHAIN_FOLDER)
         self._parts.callback(database.close)
         self.chain = Chain(database, genesis)
         self.application = Application(self.chain)
-        self.sequencer: Sequencer = open_sequencer(self.application, home, on_failure=self.stop)
+        self.sequencer = self._open_orderer(home, peering)
         self._parts.callback(self.sequencer.stop)
         self.calls = CallPool(self.chain)
         self._parts.callback(self.calls.close)
         self._server = self._make_server(host)
+
+    def _open_orderer(self, home: Path, peering: Peering | None) -> Orderer:
+        if peering is None:
+            return open_sequencer(self.application, home, on_failure=self.stop)
+        from node.abci import open_comet
+
+        return open_comet(self.application, home, peering, on_failure=self.stop)
 
     def _make_server(self, host: str) -> uvicorn.Server:
         backend = Backend(
@@ -122,7 +142,7 @@ class Node:
         )
         config = uvicorn.Config(
             create_app(backend, host),
-            http="h11",
+            http=Connection,
             ws=SocketProtocol,
             ws_max_size=MAX_BODY_BYTES,
             ws_ping_interval=PING_SECONDS,
@@ -176,12 +196,17 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def run(home: Path, host: str = DEFAULT_HOST, port: int = DEFAULT_PORT) -> None:
-    """Run a node until SIGTERM or SIGINT.
+def run(
+    home: Path,
+    host: str = DEFAULT_HOST,
+    port: int = DEFAULT_PORT,
+    peering: Peering | None = None,
+) -> None:
+    """Run a node until SIGTERM or SIGINT; with `peering` CometBFT orders.
 
     Raises StartError if it cannot start, another NodeError if it cannot go on.
     """
-    with Node(home, listen(host, port), host) as node, _stopped_by_signals(node):
+    with Node(home, listen(host, port), host, peering) as node, _stopped_by_signals(node):
         node.serve()
         _log.info("stopped at height %d", node.sequencer.height)
 

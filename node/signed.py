@@ -62,7 +62,7 @@ class SignedFile:
             ) from error
         try:
             return self._parse(data)
-        except (LightError, ValueError, KeyError, TypeError) as error:
+        except (LightError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ChainError(
                 "tệp ghi chữ ký cuối bị hỏng, hãy khôi phục nó từ bản sao lưu · "
                 f"{self.path} is damaged, so that what was signed last is not known: restore it "

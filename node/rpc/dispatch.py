@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -112,13 +113,21 @@ class Dispatcher:
 
 def _parse(body: bytes) -> Any:
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
+        return json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise ParseError("the body is not JSON") from error
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    """Refuse what overflows: it could only be answered as a word that is not JSON."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number beyond what JSON's readers can hold")
+    return number
 
 
 def _read(request: Any) -> tuple[str, list[Any], bool]:

@@ -23,6 +23,7 @@ from node.chain import Chain
 from node.errors import Code, TransactionRefused, UnknownBlock
 from node.light import keccak256
 from node.mempool import NotTaken
+from node.orderer import Orderer
 from node.rpc.errors import InvalidParams, LimitExceeded, Refused, Reverted
 from node.rpc.hexes import (
     LATEST,
@@ -50,7 +51,6 @@ from node.rpc.shapes import (
     transaction_json,
 )
 from node.rpc.subscriptions import parse_kind, parse_open_query
-from node.sequencer import Sequencer
 from node.transactions import stored_transaction
 from node.vm import MAX_TRANSACTION_GAS
 
@@ -84,7 +84,7 @@ class Backend:
 
     chain: Chain
     application: Application
-    sequencer: Sequencer
+    sequencer: Orderer
     calls: CallPool
     filters: Filters
 
@@ -466,7 +466,7 @@ def _light_block(node: Backend, ref: BlockRef) -> dict[str, Any] | None:
 
 
 def _eras(_node: Backend) -> list[dict[str, Any]]:
-    # The sequencer's only validator is genesis's, so that no height has changed the set.
+    # The validators are genesis's: no height has changed the set.
     return []
 
 

@@ -92,25 +92,29 @@ class Subscriptions:
             return self._all.pop(name, None) is not None
 
     def take(self) -> list[str]:
-        """Return the next notifications: at most one block for each subscription, and move on."""
-        head = self._chain.head().block_number
+        """Return the next notifications, one block's for the subscription furthest behind, and move on.
+
+        No more at a time: until they are read, they are held.
+        """
         with self._lock:
-            due = [
-                (name, each)
-                for name, each in self._all.items()
-                if each.announced and each.next <= head
-            ]
-        told = []
-        for name, each in due:
-            told += [_notification(name, found) for found in each.read(self._chain, each.next)]
-            each.next += 1
+            due = self._due()
+        if not due:
+            return []
+        name, each = min(due, key=lambda item: item[1].next)
+        told = [_notification(name, found) for found in each.read(self._chain, each.next)]
+        each.next += 1
         return told
 
     def behind(self) -> bool:
         """Whether a block waits to be taken."""
-        head = self._chain.head().block_number
         with self._lock:
-            return any(each.announced and each.next <= head for each in self._all.values())
+            return bool(self._due())
+
+    def _due(self) -> list[tuple[str, _Subscription]]:
+        head = self._chain.head().block_number
+        return [
+            (name, each) for name, each in self._all.items() if each.announced and each.next <= head
+        ]
 
 
 def _notification(name: str, result: Mapping[str, Any]) -> str:

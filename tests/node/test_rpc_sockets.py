@@ -23,7 +23,7 @@ import contracts
 import node.rpc.sockets
 from node.chain import Chain
 from node.rpc.server import MAX_BODY_BYTES
-from node.rpc.sockets import MAX_SOCKETS
+from node.rpc.sockets import MAX_PONG_BYTES, MAX_SOCKETS
 from node.rpc.subscriptions import MAX_SUBSCRIPTIONS, Subscriptions
 from tests.support.running_node import MEMBER, Client, found_home, running, wait_until
 
@@ -267,23 +267,67 @@ def test_message_is_bounded_in_one_piece_and_in_many(client: Client) -> None:
         assert connection.protocol.extensions == []
 
 
+CALL = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": [{}]}).encode()
+# A frame of text (RFC 6455 section 5.2), masked with zeros.
+CALL_FRAME = b"\x81" + bytes([128 + len(CALL)]) + bytes(4) + CALL
+
+
+def connections_of(client: Client) -> set[Any]:
+    found: set[Any] = client.node._server.server_state.connections
+    return found
+
+
 def test_client_that_does_not_read_is_cut_off(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(node.rpc.sockets, "STALL_SECONDS", 0.3)
-    connections: set[Any] = client.node._server.server_state.connections
+    connections = connections_of(client)
     monkeypatch.setattr(type(client.node.calls), "call", lambda *_: bytes(500_000))
-    request = {"jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": [{}]}
-    payload = json.dumps(request).encode()
-    # A frame of text (RFC 6455 section 5.2), masked with zeros.
-    frame = b"\x81" + bytes([128 + len(payload)]) + bytes(4) + payload
     with raw_socket(client, receive_buffer=4096) as connection:
         assert " 101 " in shake_hands(connection, "Host: localhost")
         ours = max(connections, key=lambda each: each.client[1] == connection.getsockname()[1])
         with suppress(ConnectionError):
-            connection.sendall(frame * 30)
+            connection.sendall(CALL_FRAME * 30)
         wait_until(lambda: ours not in connections)
         assert client.rpc("eth_chainId")["result"]
+
+
+def test_what_all_clients_leave_unread_is_bounded_and_one_that_reads_is_not_cut_off(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    most, clients = 2 * 2**20, 24
+    monkeypatch.setattr(node.rpc.sockets, "MAX_UNREAD_BYTES", most)
+    monkeypatch.setattr(type(client.node.calls), "call", lambda *_: bytes(150_000))
+    wait_until(lambda: not connections_of(client))
+    with ExitStack() as stack:
+        reader = stack.enter_context(opened(client, max_size=None))
+        for _ in range(clients):
+            connection = stack.enter_context(raw_socket(client, receive_buffer=4096))
+            assert " 101 " in shake_hands(connection, "Host: localhost")
+            connection.sendall(CALL_FRAME * 30)
+        ended = time.monotonic() + 2
+        while time.monotonic() < ended:
+            assert len(ask(reader, "eth_call", {})["result"]) == 300_002
+            waiting = [each.transport.get_write_buffer_size() for each in connections_of(client)]
+            assert sum(waiting) <= most
+        # Long before anyone has stalled for too long.
+        assert len(waiting) < clients
+        assert "cut off a WebSocket that does not read" in caplog.text
+    wait_until(lambda: not connections_of(client))
+    assert node.rpc.sockets._unread._held == {}
+
+
+def test_pongs_that_nobody_reads_end_the_connection(client: Client) -> None:
+    connections = connections_of(client)
+    ping = b"\x89" + bytes([128 + 125]) + bytes(4) + bytes(125)
+    with raw_socket(client, receive_buffer=4096) as connection:
+        assert " 101 " in shake_hands(connection, "Host: localhost")
+        ours = next(each for each in connections if each.client == connection.getsockname())
+        with pytest.raises(ConnectionError):
+            for _ in range(200):
+                connection.sendall(ping * 1_000)
+                assert ours.transport.get_write_buffer_size() < 2 * MAX_PONG_BYTES
+    wait_until(lambda: ours not in connections)
 
 
 def test_requests_of_a_connection_do_not_wait_for_a_slow_one(
