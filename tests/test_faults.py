@@ -43,8 +43,8 @@ from tests.support.anchoring import (
     province_of,
     running_node,
 )
+from tests.support.doors import admit
 from tests.support.province import ROOT, Running, free_addresses, moneo, wait_until
-from tests.test_kills import admit
 
 DISK_BYTES = 24 * 1024 * 1024
 DAY = 86_400

@@ -3,7 +3,8 @@
 
 Durable steps are the calls `os.open`, `os.fsync`, `os.replace`, `os.rename`, `os.unlink`,
 `os.mkdir` and `os.rmdir`, counted before they happen, and SQLAlchemy's commits, counted before and
-after. What the code calls by another way (SQLite's own writes, `open`) lies between two steps.
+after, as are the node's writes to LevelDB. What the code calls by another way (SQLite's own writes,
+`open`) lies between two steps.
 
 A *driver* process imports the work once and forks for each try, so that a try costs milliseconds and
 inherits neither threads nor files of the tests:
@@ -12,10 +13,13 @@ inherits neither threads nor files of the tests:
         steps = tries.run([folder])              # to the end: how many steps there are
         for k in range(1, steps + 1):
             tries.run([folder], at=k)            # SIGKILL at step k
+
+`count_steps` does the same in a process that others have started (tests.support.victims).
 """
 
 import importlib
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -94,19 +98,21 @@ class KillAt:
 class _Counter:
     """Counts steps where the parent can read it after a SIGKILL, and kills at the one chosen."""
 
-    def __init__(self, pipe: int, at: int | None) -> None:
+    def __init__(self, pipe: int, at: int | None, *, with_forks: bool = False) -> None:
         self._pipe = pipe
         self._at = at
-        self._count = 0
-        self._process = os.getpid()
+        self._count = multiprocessing.Value("Q", 0)
+        self._process = None if with_forks else os.getpid()
 
     def step(self) -> None:
         """Count one step; the process ends here if it is the one."""
-        if os.getpid() != self._process:
+        if self._process not in (None, os.getpid()):
             return
-        self._count += 1
+        with self._count.get_lock():
+            self._count.value += 1
+            is_chosen = self._count.value == self._at
         os.write(self._pipe, b".")
-        if self._count == self._at:
+        if is_chosen:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def before(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -118,19 +124,54 @@ class _Counter:
 
         return counted
 
+    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function with a step before it and one after."""
+        before = self.before(function)
 
-def _patch(counter: _Counter) -> None:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            result = before(*args, **kwargs)
+            self.step()
+            return result
+
+        return counted
+
+
+def count_steps(pipe: int, at: int) -> None:
+    """Count the steps of this process and its forks from now on; kill the one that comes to step `at`.
+
+    Commits that change nothing are not counted: a process that waits makes ten of them a second.
+    """
+    _patch(_Counter(pipe, at, with_forks=True), _Changes().is_new)
+
+
+class _Changes:
+    """Tells whether a SQLite connection has changed rows since it was asked last."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, int] = {}
+
+    def is_new(self, connection: Any) -> bool:
+        total = connection.total_changes
+        before, self._known[id(connection)] = self._known.get(id(connection), 0), total
+        return bool(total != before)
+
+
+def _patch(counter: _Counter, counts: Callable[[Any], bool] = lambda _: True) -> None:
     for name in STEPS:
         setattr(os, name, counter.before(getattr(os, name)))
+    # Whoever writes to the chain's LevelDB has imported it; importing it takes a second.
+    if leveldb := sys.modules.get("node.db"):
+        leveldb.LevelDB.write = counter.around(leveldb.LevelDB.write)
     if DefaultDialect is None:
         return
     commit: Callable[..., Any] = DefaultDialect.do_commit
 
     def do_commit(self: Any, connection: Any) -> None:
         # Engine's own commit event comes only before; the dialect's call has two sides.
-        counter.step()
-        commit(self, connection)
-        counter.step()
+        if counts(connection):
+            counter.around(commit)(self, connection)
+        else:
+            commit(self, connection)
 
     DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
 

@@ -20,7 +20,13 @@ MONEO = (sys.executable, str(ROOT / "moneo.py"))
 WAIT_SECONDS = 120
 
 
-def moneo(*words: str | Path, home: Path, status: int | None = 0, **environ: str) -> str:
+def moneo(
+    *words: str | Path,
+    home: Path,
+    status: int | None = 0,
+    seconds: float = WAIT_SECONDS,
+    **environ: str,
+) -> str:
     """Run one command of ours and return what it printed on both streams; check its exit status."""
     done = subprocess.run(
         [*MONEO, *map(str, words)],
@@ -33,7 +39,7 @@ def moneo(*words: str | Path, home: Path, status: int | None = 0, **environ: str
         },
         capture_output=True,
         text=True,
-        timeout=WAIT_SECONDS,
+        timeout=seconds,
         check=False,
     )
     said = done.stdout + done.stderr
