@@ -29,6 +29,8 @@ from anchor.xlsx import SheetError, read_xlsx
 MAX_FILE_BYTES = 32 * 1024 * 1024
 MAX_ROWS = 100_000
 MAX_LINE_BYTES = 64 * 1024
+# More than twice the columns that there are.
+MAX_HEADINGS = 64
 MAX_COMPLAINTS = 20
 # Above the headings there may be a title.
 HEADING_ROWS = 10
@@ -382,6 +384,13 @@ def columns_of(headings: Sequence[str]) -> list[str]:
     Raises:
         DiaryError: unknown, missing and repeated ones, a sentence each.
     """
+    if len(headings) > MAX_HEADINGS:
+        raise DiaryError(
+            [
+                f"bảng có {len(headings)} cột, nhiều nhất {MAX_HEADINGS} · "
+                f"the table has {len(headings)} columns, at most {MAX_HEADINGS}"
+            ]
+        )
     columns = [HEADINGS.get(plain(heading), "") for heading in headings]
     complaints = [
         f"cột · column “{heading[:64]}”: không nhận ra · not known; các cột · columns: "

@@ -24,6 +24,7 @@ from api import evidence, health, openapi, qr, submit, upload
 from api.evidence import unknown_code
 from api.guard import Guard
 from api.pages import STYLE, STYLE_PATH, WEB
+from api.places import Places
 from api.problems import PROBLEMS, Problem, request_language, respond, wants_page
 from api.state import State, code_of, state_of
 from api.words import Wording
@@ -62,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
         state = await run_in_threadpool(State.open, settings)
         app.state.moneo, app.state.wake = state, asyncio.Event()
         # The bounds are the machine's; each worker has its share of them.
-        app.state.bodies = asyncio.Semaphore(-(-submit.MAX_BODIES // settings.workers))
+        app.state.bodies = Places(-(-submit.MAX_BODIES // settings.workers))
         app.state.salting = asyncio.Semaphore(-(-submit.MAX_SALTING // settings.workers))
         indexing = asyncio.create_task(_keep_indexed(state, app.state.wake))
         try:

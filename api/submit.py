@@ -56,7 +56,7 @@ Member = Annotated[Organisation, Depends(member_of)]
 async def submit(request: Request, member: Member) -> Response:
     """Accept a signed batch. When this answers 202, the batch is on disk and its receipt is signed."""
     province = state_of(request).province
-    async with request.app.state.bodies:
+    async with request.app.state.bodies.taken(member.id):
         body = await _body(request, BATCH_TYPE, MAX_BATCH_BYTES)
 
         def accept() -> Accepted:
@@ -77,7 +77,7 @@ async def submit_records(
 ) -> Response:
     """Accept EPCIS events in the clear; the province salts and signs them with the key it keeps."""
     state = state_of(request)
-    async with request.app.state.bodies:
+    async with request.app.state.bodies.taken(member.id):
         body = await _body(request, RECORDS_TYPE, MAX_RECORDS_BYTES)
 
         def accept() -> Accepted:

@@ -115,7 +115,7 @@ async def check(request: Request) -> Response:
     session = await run_in_threadpool(session_of, request)
     member = _member(session)
     state = state_of(request)
-    async with request.app.state.bodies:
+    async with request.app.state.bodies.taken(member.id):
         form = await _form(request, session, MAX_FORM_BYTES)
         mode: Mode = "practice" if form.get("mode") == "practice" else "live"
         if form.file is None:

@@ -351,3 +351,9 @@ def test_a_record_takes_the_place_of_eight_at_most_and_a_diary_looks_up_a_bounde
 
 def test_without_a_place_to_look_only_leaf_hashes_are_taken() -> None:
     assert "leaf hash" in refusals(correcting(f"{BATCH}.2"), "a.jsonl")[0]
+
+
+def test_a_table_of_a_thousand_columns_is_refused_in_one_sentence() -> None:
+    with pytest.raises(DiaryError) as refused:
+        read_diary("nhat-ky.csv", b"cot," * 999 + b"cot\n" + b"1," * 999 + b"1\n")
+    assert len(refused.value.complaints) == 1 and "1000" in refused.value.complaints[0]
