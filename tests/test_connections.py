@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPResponse
+from pathlib import Path
 
 import pytest
 import uvicorn
@@ -136,3 +137,8 @@ def test_nonsense_behind_a_head_is_refused_once_and_logs_no_failure(
         assert got.startswith(b"HTTP/1.1 400") and got.count(b"HTTP/1.1") == 1
         time.sleep(0.1)
     assert not caplog.records
+
+
+def test_both_rooms_have_the_same_file() -> None:
+    api_file, node_file = api.connections.__file__, node.rpc.connections.__file__
+    assert Path(api_file).read_bytes() == Path(node_file).read_bytes()
