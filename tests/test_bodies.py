@@ -36,7 +36,7 @@ SEED = 20261122
 SUITE_BODIES, LONG_BODIES = 600, 100_000
 THREADS = 6
 # Words by which a process says that something failed.
-SIGNS = ("Traceback", "Error", "failed", "Exception", " 500 ", "SIGKILL")
+SIGNS = re.compile(r"Traceback|Error|failed|Exception| 500 \d+ ms|SIGKILL")
 CODE = "/01/09520001000034/10/THU-1"
 BOUNDARY = "----moneo"
 # A validator with its workers' parent, the anchor process and the API, each.
@@ -83,7 +83,7 @@ class Target:
     def logged(self) -> str:
         """What the processes have said from the first failure on, if one was logged."""
         lines = list(self.serving.lines)
-        first = next((at for at, line in enumerate(lines) if any(s in line for s in SIGNS)), None)
+        first = next((at for at, line in enumerate(lines) if SIGNS.search(line)), None)
         return "" if first is None else "".join(lines[first : first + 60])
 
     def memory(self, name: str) -> dict[str, int]:
