@@ -39,7 +39,7 @@ THREADS = 6
 SIGNS = re.compile(r"Traceback|Error|failed|Exception| 500 \d+ ms|SIGKILL")
 CODE = "/01/09520001000034/10/THU-1"
 BOUNDARY = "----moneo"
-# A validator with its workers' parent, the anchor process and the API, each.
+# A validator, the anchor process and the API, each with its workers.
 MEMORY_KIB = 512 * 1024
 # What a process may keep after this many bodies beyond what it had before.
 GROWTH_KIB = 192 * 1024
@@ -87,10 +87,13 @@ class Target:
         return "" if first is None else "".join(lines[first : first + 60])
 
     def memory(self, name: str) -> dict[str, int]:
-        """VmRSS, VmHWM of each process in KiB."""
+        """VmRSS, VmHWM of each process with its workers in KiB; what they share is counted for each."""
         pattern = re.compile(rf"{name}:\s+(\d+) kB")
         return {
-            process: int(pattern.findall(Path(f"/proc/{pid}/status").read_text())[0])
+            process: sum(
+                int(pattern.findall(Path(f"/proc/{one}/status").read_text())[0])
+                for one in (pid, *workers(pid))
+            )
             for process, pid in self.pids.items()
         }
 
@@ -113,6 +116,11 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         found.pids = children(serving)
         yield found
         assert serving.stop() == 0
+
+
+def workers(pid: int) -> list[int]:
+    """The processes that one has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def children(serving: Running) -> dict[str, int]:
