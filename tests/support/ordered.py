@@ -110,8 +110,11 @@ class Ordered:
         return self.sequencer.height
 
     def _settled(self) -> bool:
+        # The head is read last: a block that empties the mempool meanwhile is then the one asked for.
+        if self.sequencer.mempool.ready():
+            return False
         head = self.application.chain.head().block_number
-        return not self.sequencer.mempool.ready() and self.sequencer.height_of(head) is not None
+        return self.sequencer.height_of(head) is not None
 
     def headers(self) -> list[Header]:
         return [from_rpc(each).header for each in self.light_blocks()]
