@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, RowMapping, Select, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, Select, bindparam, insert, or_, select, update
 
 from anchor import ijson
 from anchor.codes import CodeError, parse_path
@@ -67,6 +67,16 @@ class Issuer:
     created_at: int
 
 
+# Built once, since every evidence file asks them.
+_BY_ID: Final = select(issuers).where(issuers.c.id == bindparam("id"))
+_NEWEST: Final = (
+    select(issuers)
+    .where(issuers.c.name == bindparam("name"))
+    .order_by(issuers.c.id.desc())
+    .limit(1)
+)
+
+
 class Issuers:
     """The registry of one log's issuer keys."""
 
@@ -99,8 +109,9 @@ class Issuers:
 
     def newest(self, name: str) -> Issuer | None:
         """The newest key of an issuer name, or None."""
-        found = self._all(select(issuers).where(issuers.c.name == name))
-        return found[-1] if found else None
+        with self._store.read() as connection:
+            row = connection.execute(_NEWEST, {"name": name}).mappings().first()
+        return read_issuer(row) if row else None
 
     def of(self, organisation: str | None = None) -> list[Issuer]:
         """All keys of an organisation, of all if None, oldest first."""
@@ -152,8 +163,7 @@ def read_issuer(row: RowMapping) -> Issuer:
 
 def by_id(connection: Connection, number: int) -> Issuer:
     """The issuer key with this number of the database."""
-    query = select(issuers).where(issuers.c.id == number)
-    return read_issuer(connection.execute(query).mappings().one())
+    return read_issuer(connection.execute(_BY_ID, {"id": number}).mappings().one())
 
 
 def in_state(connection: Connection, state: IssuerState) -> list[Issuer]:

@@ -37,6 +37,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    bindparam,
     create_engine,
     event,
     func,
@@ -170,7 +171,9 @@ ancestry = Table(
     Column("hash", LargeBinary(HASH), nullable=False),
 )
 
-_LOCK: Final = select(meta.c.value).where(meta.c.key == "schema").with_for_update()
+# Built once: to build a statement takes longer than to carry it out.
+_META: Final = select(meta.c.value).where(meta.c.key == bindparam("key"))
+_LOCK: Final = _META.with_for_update()
 
 
 class StoreError(AnchorError):
@@ -310,7 +313,7 @@ class Store:
         """
         with writing(self.engine) as connection:
             if connection.dialect.name != "sqlite":
-                connection.execute(_LOCK)
+                connection.execute(_LOCK, {"key": "schema"})
             yield connection
 
     def _create(self) -> None:
@@ -452,7 +455,7 @@ def read_batch(connection: Connection, batch: str) -> BatchRow:
 
 def get_meta(connection: Connection, key: str) -> bytes | None:
     """The value stored under `key`, or None."""
-    row = connection.execute(select(meta.c.value).where(meta.c.key == key)).first()
+    row = connection.execute(_META, {"key": key}).first()
     return bytes(row[0]) if row else None
 
 

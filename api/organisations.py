@@ -57,7 +57,10 @@ token_table = sa.Table(
     sa.Column("revoked", sa.BigInteger, nullable=False, default=0),
 )
 
-# Built once, since every request of a member asks it.
+# Built once, since every page and every request of a member asks them.
+_BY_ISSUER = sa.select(organisation_table).where(
+    organisation_table.c.issuer == sa.bindparam("issuer")
+)
 _BY_TOKEN = (
     sa.select(token_table.c.digest, token_table.c.revoked, organisation_table)
     .join(organisation_table, organisation_table.c.id == token_table.c.organisation)
@@ -170,7 +173,9 @@ class Organisations:
 
     def by_issuer(self, issuer: str) -> Organisation | None:
         """Return the organisation that signs as `issuer`, or None."""
-        return self._one(organisation_table.c.issuer == issuer)
+        with self._engine.connect() as connection:
+            row = connection.execute(_BY_ISSUER, {"issuer": issuer}).one_or_none()
+        return None if row is None else _organisation(row)
 
     def new_token(self, name: str) -> Token:
         """Make a token for the organisation called `name`; its secret cannot be read again.
