@@ -30,6 +30,7 @@ __all__ = [
     "encode",
     "encode_b64",
     "encode_b64url",
+    "may_hold_noncharacters",
     "parse",
     "parse_b64",
     "parse_b64url",
@@ -143,10 +144,15 @@ def encode(value: Any) -> bytes:
         raise IJsonError(f"not JSON: {error}") from error
     if type(value) is not str:
         parse_text(text)
-    # In UTF-8 the noncharacters, and some others, have one of these.
-    elif b"\xef\xb7" in data or b"\xbf\xbe" in data or b"\xbf\xbf" in data:
+    elif may_hold_noncharacters(data):
         _check_high(text)
     return data
+
+
+def may_hold_noncharacters(data: bytes) -> bool:
+    """Return False if there is no noncharacter in this UTF-8, quicker than by looking for one."""
+    # In UTF-8 each of them, and some other characters, have one of these.
+    return b"\xef\xb7" in data or b"\xbf\xbe" in data or b"\xbf\xbf" in data
 
 
 def parse_b64(text: str, length: int | None = None) -> bytes:

@@ -355,8 +355,7 @@ def _plain_names(shown: Sequence[bytes]) -> list[bytes] | None:
         decoded.append(binascii.a2b_base64(text + _PADDING[tail]))
     decoded.append(b"")
     data = b"\0".join(decoded)
-    # In UTF-8 the noncharacters, and some others, have one of these.
-    if b"\xef\xb7" in data or b"\xbf\xbe" in data or b"\xbf\xbf" in data:
+    if ijson.may_hold_noncharacters(data):
         return None
     found = _PLAIN.findall(data)
     # As many as there are, and no NUL but those between: so each is one match from end to end.
