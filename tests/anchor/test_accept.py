@@ -92,7 +92,8 @@ def refused(province: Province, body: bytes, organisation: str = ORGANISATION) -
 def flipped_signature(business: Business) -> bytes:
     note, _, rest = business.batch(at=NOW).partition(b"\n\xe2\x80\x94")
     at = len(rest.partition(b"\n\n")[0]) - 6
-    return note + b"\n\xe2\x80\x94" + rest[:at] + bytes([rest[at] ^ 1]) + rest[at + 1 :]
+    other = b"B" if rest[at : at + 1] == b"A" else b"A"  # of base64's alphabet too
+    return note + b"\n\xe2\x80\x94" + rest[:at] + other + rest[at + 1 :]
 
 
 def of_another_log(business: Business) -> bytes:
