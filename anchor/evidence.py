@@ -216,24 +216,20 @@ def _read_light_block(value: Any, where: str) -> LightBlock:
 def _read_record(value: Any, where: str) -> EvidenceRecord:
     record, batch, index, path = shape.members(value, where, "record", "batch", "index", "path")
     return EvidenceRecord(
-        shape.octets(record, f"{where}.record", MAX_RECORD_BYTES),
+        _read_text(record, f"{where}.record", MAX_RECORD_BYTES),
         shape.natural(batch, f"{where}.batch", MAX_BATCHES - 1),
         shape.natural(index, f"{where}.index", MAX_RECORD_INDEX),
-        _read_path(path, f"{where}.path", MAX_RECORD_PATH),
+        _each(_read_hash, path, f"{where}.path", MAX_RECORD_PATH),
     )
-
-
-def _read_path(value: Any, where: str, most: int) -> tuple[bytes, ...]:
-    return tuple(shape.base64(one, where, 32) for one in shape.items(value, where, most))
 
 
 def _read_batch(value: Any, where: str) -> EvidenceBatch:
     names = ("note", "key", "proof", "anchor", "issuer")
     note, key, proof, anchor, issuer = shape.members(value, where, *names)
     return EvidenceBatch(
-        shape.octets(note, f"{where}.note", MAX_NOTE_BYTES),
+        _read_text(note, f"{where}.note", MAX_NOTE_BYTES),
         shape.base64(key, f"{where}.key", 32),
-        shape.octets(proof, f"{where}.proof", MAX_PROOF_BYTES),
+        _read_text(proof, f"{where}.proof", MAX_PROOF_BYTES),
         shape.natural(anchor, f"{where}.anchor", MAX_ANCHORS - 1),
         _read_issuer(issuer, f"{where}.issuer"),
     )
@@ -246,25 +242,40 @@ def _read_issuer(value: Any, where: str) -> EvidenceIssuer:
         shape.text(custody, f"{where}.custody", MAX_WORD),
         shape.natural(registered, f"{where}.registered"),
         shape.natural(revoked, f"{where}.revoked"),
-        shape.octets(registration, f"{where}.registration", MAX_RECORD_BYTES),
+        _read_text(registration, f"{where}.registration", MAX_RECORD_BYTES),
     )
 
 
 def _read_anchor(value: Any, where: str) -> EvidenceAnchor:
     names = ("log_key", "head", "header", "nodes", "finality")
     log_key, head, header, nodes, finality = shape.members(value, where, *names)
-    nodes = shape.items(nodes, f"{where}.nodes", MAX_NODES)
     return EvidenceAnchor(
         shape.base64(log_key, f"{where}.log_key", 32),
         _read_head(head, f"{where}.head"),
         _read_blob(header, f"{where}.header", MAX_HEADER_BYTES),
-        tuple(_read_blob(one, f"{where}.nodes", MAX_NODE_BYTES) for one in nodes),
+        _each(_read_node, nodes, f"{where}.nodes", MAX_NODES),
         _read_finality(finality, f"{where}.finality"),
     )
 
 
+def _read_node(value: Any, where: str) -> bytes:
+    return _read_blob(value, where, MAX_NODE_BYTES)
+
+
+def _read_hash(value: Any, where: str) -> bytes:
+    return shape.base64(value, where, 32)
+
+
 def _read_blob(value: Any, where: str, most: int) -> bytes:
-    data = shape.base64(value, where)
+    return _bounded(shape.base64(value, where), where, most)
+
+
+def _read_text(value: Any, where: str, most: int) -> bytes:
+    """Read a text as its UTF-8; what is not empty and fits into the file is bounded in bytes."""
+    return _bounded(shape.octets(value, where, MAX_EVIDENCE_BYTES), where, most)
+
+
+def _bounded(data: bytes, where: str, most: int) -> bytes:
     if len(data) > most:
         raise EvidenceTooLarge(f"{where}: larger than {most} bytes")
     return data
@@ -296,7 +307,7 @@ def _read_finality(value: Any, where: str) -> EvidenceFinality:
         )
         ancestry = EvidenceAncestry(
             _read_blob(header, f"{where}.header", MAX_HEADER_BYTES),
-            _read_path(path, f"{where}.path", MAX_ANCESTRY_PATH),
+            _each(_read_hash, path, f"{where}.path", MAX_ANCESTRY_PATH),
         )
     else:
         _, block = shape.members(value, where, "type", "light_block")

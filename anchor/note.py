@@ -53,7 +53,7 @@ KEY_ID_BYTES = 4
 
 # No space of any script and no plus (C2SP signed-note); ASCII only, so that a name has one spelling.
 _NAME = re.compile(rf"[!-*,-~]{{1,{MAX_NAME}}}")
-_SIGNATURE_LINE = re.compile(r"— ([^\s+\x00-\x1f]{1,256}) ([A-Za-z0-9+/=]{8,8192})")
+_SIGNATURE_LINE = re.compile(rf"— ([!-*,-~]{{1,{MAX_NAME}}}) ([A-Za-z0-9+/=]{{8,8192}})")
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,15}")
 

@@ -60,6 +60,7 @@ from anchor.verdict import (
 from contracts import CUSTODY, head_commitment, head_slot, issuer_commitment, issuer_slot
 from node.light import (
     EraError,
+    Eras,
     EvmHeader,
     LightBlock,
     LightError,
@@ -135,6 +136,7 @@ class _Case:
 
     data: bytes
     trust: Trust
+    eras: Eras
     expected: Code | None
     now: int | None
     evidence: Evidence = field(init=False)
@@ -173,7 +175,7 @@ def verify(
         TrustError: the trust file is malformed or doesn't bear itself out.
         CodeError: `expect_code` is not a code.
     """
-    case = _Case(evidence, _trusted(trust), _expected(expect_code), now)
+    case = _Case(evidence, *_trusted(trust), _expected(expect_code), now)
     steps, failure = _run(case)
     records = () if failure else _proven_records(case)
     return Verdict(
@@ -189,9 +191,14 @@ def verify(
 
 
 @lru_cache(maxsize=MAX_TRUSTED)
-def _trusted(data: bytes) -> Trust:
-    """Remember trust files that bore themselves out: many evidence files are judged by one."""
-    return parse_trust(data)
+def _trusted(data: bytes) -> tuple[Trust, Eras]:
+    """Remember trust files that bore themselves out: many evidence files are judged by one.
+
+    With it its eras, none of which changes (`Eras.through` copies): their signatures are verified
+    once for each trust file, not for each evidence file.
+    """
+    trust = parse_trust(data)
+    return trust, verify_eras(trust.chain)
 
 
 def _expected(text: str | None) -> Code | None:
@@ -399,13 +406,17 @@ def _check_finality(case: _Case) -> str:
     for block in (*evidence.light_blocks, *evidence.eras):
         if block.header.chain_id != trust.cometbft_chain_id:
             raise _RefusedError("the light block is of another chain", "untrusted")
-    eras = verify_eras(trust.chain, evidence.eras)
-    pinned = [block.header for block in trust.blocks]
+    for block in (*evidence.light_blocks, *evidence.eras):
+        check_minimal(block)
+    eras = case.eras.through(evidence.eras)
+    # What the trust file itself holds is believed, whatever became of its validators since; and so is
+    # what leads on from it: whoever could forge the end of its newest era could leave that end out.
+    last = trust.blocks[-1].header.height
+    leading = [block for block in evidence.eras if block.header.height > last]
+    believed = [block.header for block in (*trust.blocks, *leading)]
     case.finals = []
     for block in evidence.light_blocks:
-        # What the trust file itself holds is believed, whatever became of its validators since.
-        past = eras.finality(block).past and block.header not in pinned
-        check_minimal(block)
+        past = eras.finality(block).past and block.header not in believed
         case.finals.append(_final(block, past=past))
     for anchor in case.anchors:
         _check_ancestry(anchor)
@@ -429,7 +440,11 @@ def _deciders(block: LightBlock) -> int:
 def _check_ancestry(anchor: _Anchor) -> None:
     ancestry = anchor.part.finality.ancestry
     if anchor.newer and ancestry:
-        verify_ancestry(anchor.header.hash, anchor.header.number, anchor.newer, ancestry.path)
+        try:
+            verify_ancestry(anchor.header.hash, anchor.header.number, anchor.newer, ancestry.path)
+        except EraError as error:
+            # The trust file is not what is wrong here.
+            raise _RefusedError(str(error)) from error
 
 
 def _check_keys(case: _Case) -> None:

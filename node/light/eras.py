@@ -11,6 +11,7 @@ from a header of a later era.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 from node.light import merkle
@@ -88,6 +89,30 @@ class Eras:
         is_past = era != self.newest
         return Finality(header.time, header.height, len(block.validators), era, is_past)
 
+    def through(self, more: Sequence[LightBlock]) -> "Eras":
+        """Return the eras that lead on from these through `more`; these stay as they are.
+
+        `more` and the errors are those of `verify_eras`.
+        """
+        eras = copy(self)
+        eras._known, eras._eras = [*self._known], [*self._eras]
+        before = 0
+        for block in more:
+            height = block.header.height
+            if height <= before:
+                raise EraError("eras are not in ascending order")
+            before = height
+            if height > self._known[0].header.height and not self._is_known(block):
+                eras._advance(block)
+            else:
+                eras._pass_over(block)
+        return eras
+
+    def _pass_over(self, block: LightBlock) -> None:
+        """Look at a light block that leads nowhere: it may not be false for all that."""
+        verify_light_block(block, self._chain_id)
+        self._check_order(block)
+
     def _advance(self, block: LightBlock) -> None:
         """Take up the light block that ends the newest era."""
         self.finality(block)
@@ -126,21 +151,14 @@ def verify_eras(trusted: TrustedChain, more: Sequence[LightBlock] = ()) -> Eras:
     """Return the eras that lead on from trust: through those it knows, then `more` of them.
 
     `more` ascends by height. Of it, light blocks that trust knows already are passed over, and so
-    are those below the trusted light block, which prove nothing from it. Raises LightBlockError if
-    one is not committed, EraError if one does not lead from one era to the next.
+    are those not above the trusted light block, which prove nothing from it. Raises LightBlockError
+    if one is not committed (passed over or not), EraError if one does not lead from one era to the
+    next or contradicts a light block already known.
     """
     eras = Eras(trusted.chain_id, trusted.light_block)
     for block in trusted.eras:
         eras._advance(block)
-    before = 0
-    for block in more:
-        height = block.header.height
-        if height <= before:
-            raise EraError("eras are not in ascending order")
-        before = height
-        if height > trusted.light_block.header.height and not eras._is_known(block):
-            eras._advance(block)
-    return eras
+    return eras.through(more)
 
 
 def verify_ancestry(

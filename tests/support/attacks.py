@@ -8,14 +8,15 @@ that helps, else by changing bytes. `tests/vectors/make.py` writes them to files
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
 import rlp
 
 from anchor.checkpoint import Checkpoint, parse_tlog_proof
-from anchor.evidence import Evidence, EvidenceFinality, encode_evidence
-from anchor.ijson import encode_b64
+from anchor.evidence import Evidence, EvidenceFinality, _write, encode_evidence
+from anchor.ijson import encode, encode_b64
 from anchor.note import Signer, key_id4, sign
 from anchor.record import parse_record
 from node.light import leaf_hash
@@ -37,7 +38,8 @@ from tests.support.makeevidence import (
 class Case:
     """Evidence and trust files as bytes, the code to ask for, and what has to come of it.
 
-    `step` and `kind` are those of the failure; a case without is proven, with this assurance.
+    `step` and `kind` are those of the failure; a case without is proven, with this assurance, or
+    it is the trust file that is refused.
     """
 
     evidence: bytes
@@ -46,23 +48,35 @@ class Case:
     step: int | None = None
     kind: str = ""
     assurance: str = ""
+    trust_refused: bool = False
 
 
 CASES: dict[str, Callable[[], Case]] = {}
 
 
 def case(
-    step: int | None = None, kind: str = "invalid", assurance: str = ""
+    step: int | None = None,
+    kind: str = "invalid",
+    assurance: str = "",
+    *,
+    trust_refused: bool = False,
+    name: str = "",
 ) -> Callable[[Callable[[], Case]], Callable[[], Case]]:
-    """Take up a maker of a case under its name, with what has to come of it."""
+    """Take up a maker of a case under its name or another, with what has to come of it."""
 
     def take(make: Callable[[], Case]) -> Callable[[], Case]:
+        @cache
         def made() -> Case:
             return replace(
-                make(), step=step, kind=kind if step is not None else "", assurance=assurance
+                make(),
+                step=step,
+                kind=kind if step is not None else "",
+                assurance=assurance,
+                trust_refused=trust_refused,
             )
 
-        CASES[make.__name__.strip("_").replace("_", "-")] = made
+        made.__doc__ = make.__doc__
+        CASES[name or make.__name__.strip("_").replace("_", "-")] = made
         return made
 
     return take
@@ -71,6 +85,11 @@ def case(
 def from_value(evidence: Evidence, made: Made | None = None, code: str | None = CRAB_LOT) -> Case:
     """Return the case of an evidence file that is well formed."""
     return Case(encode_evidence(evidence), (made or one_record()).trust, code)
+
+
+def unchecked(evidence: Evidence) -> bytes:
+    """Return the file of an evidence that may be beyond the limits."""
+    return encode(_write(evidence))
 
 
 def from_json(change: Callable[[Any], Any], made: Made | None = None) -> Case:
@@ -395,6 +414,54 @@ def too_many_light_blocks() -> Case:
 @case(0, "too-large")
 def too_many_bytes() -> Case:
     return replace(one_validator(), evidence=one_validator().evidence + b" " * (1 << 20))
+
+
+def _part(*path: Any, value: Any) -> Callable[[Any], None]:
+    """Return a change that puts a value at a place."""
+
+    def change(root: Any) -> None:
+        for name in path[:-1]:
+            root = root[name]
+        root[path[-1]] = value
+
+    return change
+
+
+HASH_TEXT = "A" * 43 + "="
+# One more than a limit allows. Lists are counted before one looks at what is in them.
+BEYOND: dict[str, Callable[[Any], None]] = {
+    "1001-records": _part("records", value=[0] * 1001),
+    "257-batches": _part("batches", value=[0] * 257),
+    "257-anchors": _part("anchors", value=[0] * 257),
+    "33-light-blocks": _part("light_blocks", value=[0] * 33),
+    "33-eras": _part("eras", value=[0] * 33),
+    "1025-trie-nodes": _part("anchors", 0, "nodes", value=[""] * 1025),
+    "record-path-of-33-hashes": _part("records", 0, "path", value=[HASH_TEXT] * 33),
+    "presentation-of-64-kib": _part("records", 0, "record", value="x" * (64 * 1024 + 1)),
+    "registration-of-64-kib": _part(
+        "batches", 0, "issuer", "registration", value="x" * (64 * 1024 + 1)
+    ),
+    "note-of-4-kib-in-vietnamese": _part("batches", 0, "note", value="ỗ" * (4096 // 3 + 1)),
+    "tlog-proof-of-32-kib": _part("batches", 0, "proof", value="x" * (32 * 1024 + 1)),
+    "evm-header-of-2-kib": _part("anchors", 0, "header", value=encode_b64(bytes(2049))),
+    "trie-node-of-1-kib": _part("anchors", 0, "nodes", 0, value=encode_b64(bytes(1025))),
+}
+EMPTY: dict[str, Callable[[Any], None]] = {
+    **{
+        f"no-{name.replace('_', '-')}": _part(name, value=[])
+        for name in ("records", "batches", "anchors", "light_blocks")
+    },
+    "empty-presentation": _part("records", 0, "record", value=""),
+    "empty-header": _part("anchors", 0, "header", value=""),
+    "json-nine-deep": _part("eras", value=[[[[[[[[0]]]]]]]]),
+    "record-index-of-2-to-the-32-less-1": _part("records", 0, "index", value=2**32 - 1),
+}
+for _kind, _table in (("too-large", BEYOND), ("malformed", EMPTY)):
+    for _name, _change in _table.items():
+
+        @case(0, _kind, name=f"beyond-{_name}" if _kind == "too-large" else _name)
+        def _at_a_limit(change: Callable[[Any], None] = _change) -> Case:
+            return from_json(change)
 
 
 # 1: record -----------------------------------------------------------------------------------

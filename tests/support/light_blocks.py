@@ -52,6 +52,25 @@ def signers(name: str, powers: Sequence[int] = (1, 1, 1, 1)) -> Signers:
     return Signers(tuple(keys), tuple(powers))
 
 
+def council(names: Sequence[str], power: int = 1) -> Signers:
+    """Return the set of these members, whose keys follow from their names, in CometBFT's order."""
+    seeds = (sha256(f"member {name}".encode()).digest() for name in names)
+    keys = sorted(map(Ed25519PrivateKey.from_private_bytes, seeds), key=_address)
+    return Signers(tuple(keys), (power,) * len(keys))
+
+
+@dataclass(frozen=True)
+class Posed(Signers):
+    """A set that shows other validators than those who hold the keys."""
+
+    shown: tuple[Validator, ...] = ()
+
+    @property
+    def validators(self) -> tuple[Validator, ...]:
+        """The validators as shown."""
+        return self.shown
+
+
 def light_block(
     by: Signers,
     height: int = 5,

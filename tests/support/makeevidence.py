@@ -19,6 +19,7 @@ from eth.vm.forks.cancun.blocks import CancunBlockHeader
 from eth_typing import Address, BlockNumber, Hash32
 from trie.hexary import HexaryTrie
 
+from anchor.assemble import tree_levels, tree_path
 from anchor.batch import BatchNote, codes_root, note_hash, records_root
 from anchor.checkpoint import Checkpoint, TlogProof
 from anchor.codes import Code, from_digital_link, parse_path
@@ -39,7 +40,6 @@ from anchor.trust import Member, Trust, TrustedContract, encode_trust
 from contracts import (
     ADDRESSES,
     CUSTODY,
-    code_hash,
     head_commitment,
     head_slot,
     issuer_commitment,
@@ -49,18 +49,28 @@ from node.light import (
     EMPTY_CODE_HASH,
     LightBlock,
     inclusion_path,
+    inclusion_ranges,
     keccak256,
     leaf_hash,
     minimal,
     root,
+    root_from_inclusion,
 )
-from tests.support.light_blocks import light_block, signers
+from tests.support.light_blocks import Signers, light_block, signers
 
 ORIGIN = "moneo.example/camau/2026"
 CHAIN_ID = "sample-00112233445566aa"
 EVM_CHAIN_ID = 95_204_711
 FOUNDED = 1_790_000_000
 BLOCK_SECONDS = 600
+CROWD = 20
+# Of the contracts as they were when the first vectors were made: the vectors stay what they are.
+CODE_HASHES = {
+    "AnchorLog": bytes.fromhex("f3406e5073c2195c34edcdf234a89f4ddda6084ea6625fb6e6b84a5b8d2a3ec2"),
+    "IssuerRegistry": bytes.fromhex(
+        "580ba917e05576a5a5b09eee708b8eb0d7d74653ccb7cb6f3e841d01149606a8"
+    ),
+}
 CRAB_LOT = "/01/09521234000013/10/CRAB-7"
 POND_LOT = "/01/09521234000020/10/POND-3"
 PREFIX = "/01/09521234"
@@ -139,19 +149,22 @@ class Province:
     origin: str = ORIGIN
     chain_id: str = CHAIN_ID
     name: str = "Tỉnh Mẫu (sample)"
-    code_hashes: dict[str, bytes] = field(
-        default_factory=lambda: {name: code_hash(name) for name in ("AnchorLog", "IssuerRegistry")}
-    )
+    code_hashes: dict[str, bytes] = field(default_factory=lambda: dict(CODE_HASHES))
     issuers: list[Issuer] = field(default_factory=list)
     entries: list[bytes] = field(default_factory=list)
     headers: list[bytes] = field(default_factory=list)
     eras: list[LightBlock] = field(default_factory=list)
+    # Index and size that the log's one entry has among others, which are made up as hashes.
+    place: tuple[int, int] | None = None
+    council: Signers | None = None
+    # Other slots in each contract's storage.
+    crowd: int = CROWD
 
     def __post_init__(self) -> None:
         self.signer = Signer(self.origin, key(f"log {self.origin}"))
         self.owner = sha256(self.origin.encode()).digest()[:20]
         self.head_slot = head_slot(sha256(self.origin.encode()).digest())
-        self.validators = signers(f"validator {self.origin}", self.powers)
+        self.validators = self.council or signers(f"validator {self.origin}", self.powers)
         self._tails: dict[str, tuple[int, bytes]] = {}
         self.mine(bytes(32))
         self.genesis = self.finalize(0)
@@ -204,8 +217,7 @@ class Province:
 
         `changes` replace what stands in the head.
         """
-        leaves = [leaf_hash(entry) for entry in self.entries]
-        checkpoint = Checkpoint(self.origin, len(leaves), root(leaves))
+        checkpoint = self._checkpoint()
         head = EvidenceHead(
             self.owner,
             key_hash(self.origin, self.signer.public_key),
@@ -214,12 +226,20 @@ class Province:
             bytes(32),
             len(self.headers) if head_block is None else head_block,
         )
-        state = State(self.code_hashes, self._slots(replace(head, **changes)))
+        state = State(self.code_hashes, self._slots(replace(head, **changes)), self.crowd)
         header = self.mine(state.root)
         finality = EvidenceFinality(0)
         part = EvidenceAnchor(self.signer.public_key, head, header, (), finality)
         block = self.finalize(len(self.headers) - 1)
         return Anchored(checkpoint.sign(self.signer), checkpoint.size, part, state, block)
+
+    def _checkpoint(self) -> Checkpoint:
+        leaves = [leaf_hash(entry) for entry in self.entries]
+        if self.place is None:
+            return Checkpoint(self.origin, len(leaves), root(leaves))
+        index, size = self.place
+        path = made_up_path(index, size)
+        return Checkpoint(self.origin, size, root_from_inclusion(leaves[0], index, size, path))
 
     def _slots(self, head: EvidenceHead) -> dict[str, dict[bytes, bytes]]:
         heads = {
@@ -235,22 +255,22 @@ class Province:
         }
         return {"AnchorLog": heads, "IssuerRegistry": issuers}
 
-    def mine(self, state_root: bytes) -> bytes:
-        """Add an EVM block with this state; return its header's RLP."""
+    def mine(self, state_root: bytes, **changes: Any) -> bytes:
+        """Add an EVM block with this state; return its header's RLP. `changes` replace its fields."""
         number = len(self.headers)
-        header = CancunBlockHeader(
-            difficulty=0,
-            block_number=BlockNumber(number),
-            gas_limit=3_000_000,
-            gas_used=0,
-            timestamp=self.time(number) - 30,
-            coinbase=Address(bytes(20)),
-            parent_hash=Hash32(keccak256(self.headers[-1]) if self.headers else bytes(32)),
-            state_root=Hash32(state_root),
-            extra_data=root([leaf_hash(keccak256(one)) for one in self.headers]),
-            base_fee_per_gas=0,
-        )
-        self.headers.append(rlp.encode(header))
+        fields: dict[str, Any] = {
+            "difficulty": 0,
+            "block_number": BlockNumber(number),
+            "gas_limit": 3_000_000,
+            "gas_used": 0,
+            "timestamp": self.time(number) - 30,
+            "coinbase": Address(bytes(20)),
+            "parent_hash": Hash32(keccak256(self.headers[-1]) if self.headers else bytes(32)),
+            "state_root": Hash32(state_root),
+            "extra_data": root([leaf_hash(keccak256(one)) for one in self.headers]),
+            "base_fee_per_gas": 0,
+        }
+        self.headers.append(rlp.encode(CancunBlockHeader(**{**fields, **changes})))
         return self.headers[-1]
 
     def finalize(self, number: int, **changes: Any) -> LightBlock:
@@ -266,9 +286,12 @@ class Province:
 
     def change_validators(self, name: str, powers: tuple[int, ...]) -> LightBlock:
         """Hand the chain over to other validators, after one more EVM block."""
-        then = signers(name, powers)
+        return self.hand_over(signers(name, powers))
+
+    def hand_over(self, then: Signers, **changes: Any) -> LightBlock:
+        """Hand the chain over to this set, after one more EVM block; `changes` are `finalize`'s."""
         self.mine(bytes(32))
-        self.eras.append(self.finalize(len(self.headers) - 1, then=then))
+        self.eras.append(self.finalize(len(self.headers) - 1, then=then, **changes))
         self.validators = then
         return self.eras[-1]
 
@@ -288,11 +311,21 @@ class Province:
         eras: Sequence[LightBlock] = (),
     ) -> Evidence:
         """Return the evidence of records (batch and index) by one anchored checkpoint."""
-        batches = list(dict.fromkeys(batch for batch, _ in picked))
+        batches = list({batch.note: batch for batch, _ in picked}.values())
+        places = {batch.note: at for at, batch in enumerate(batches)}
+        levels = [tree_levels([one.leaf_hash() for one in batch.records]) for batch in batches]
         slots = [issuer_slot(self.owner, one.issuer.signer.key_hash) for one in batches]
         nodes = anchored.state.nodes({"AnchorLog": [self.head_slot], "IssuerRegistry": slots})
         return Evidence(
-            tuple(_record_part(batches.index(batch), batch, index) for batch, index in picked),
+            tuple(
+                EvidenceRecord(
+                    batch.records[index].encode(),
+                    places[batch.note],
+                    index,
+                    tree_path(levels[places[batch.note]], index),
+                )
+                for batch, index in picked
+            ),
             tuple(self._batch_part(batch, anchored) for batch in batches),
             (replace(anchored.part, nodes=nodes),),
             (anchored.light_block,),
@@ -300,13 +333,16 @@ class Province:
         )
 
     def _batch_part(self, batch: Batch, anchored: Anchored) -> EvidenceBatch:
-        leaves = [leaf_hash(entry) for entry in self.entries[: anchored.size]]
-        path = tuple(inclusion_path(leaves, batch.index))
+        if self.place:
+            index, path = self.place[0], made_up_path(*self.place)
+        else:
+            leaves = [leaf_hash(entry) for entry in self.entries[: anchored.size]]
+            index, path = batch.index, inclusion_path(leaves, batch.index)
         one = batch.issuer
         return EvidenceBatch(
             batch.note,
             one.signer.public_key,
-            TlogProof(batch.index, path, anchored.checkpoint).encode(),
+            TlogProof(index, tuple(path), anchored.checkpoint).encode(),
             0,
             EvidenceIssuer(one.custody, one.registered, one.revoked, one.registration.encode()),
         )
@@ -314,8 +350,7 @@ class Province:
     def trust(self, **changes: Any) -> Trust:
         """Return the trust file of this province, from genesis on and without eras."""
         contracts = {
-            name: TrustedContract(ADDRESSES[name], code_hash(name))
-            for name in ("AnchorLog", "IssuerRegistry")
+            name: TrustedContract(ADDRESSES[name], hash_) for name, hash_ in CODE_HASHES.items()
         }
         wanted = Trust(
             FOUNDED,
@@ -338,9 +373,12 @@ class State:
     """An EVM state with the contracts, some slots each, and accounts beside them."""
 
     def __init__(
-        self, code_hashes: Mapping[str, bytes], slots: Mapping[str, Mapping[bytes, bytes]]
+        self,
+        code_hashes: Mapping[str, bytes],
+        slots: Mapping[str, Mapping[bytes, bytes]],
+        crowd: int = CROWD,
     ) -> None:
-        self._storages = {name: _trie(_stored(slots[name], name)) for name in slots}
+        self._storages = {name: _trie(_stored(slots[name], name, crowd)) for name in slots}
         accounts = {
             ADDRESSES[name]: _account(storage.root_hash, code_hashes[name])
             for name, storage in self._storages.items()
@@ -365,14 +403,14 @@ class State:
         return tuple(found)
 
 
-def _record_part(number: int, batch: Batch, index: int) -> EvidenceRecord:
-    leaves = [one.leaf_hash() for one in batch.records]
-    path = tuple(inclusion_path(leaves, index))
-    return EvidenceRecord(batch.records[index].encode(), number, index, path)
+def made_up_path(index: int, size: int) -> list[bytes]:
+    """Return an inclusion path of the right length whose subtrees nobody has ever hashed."""
+    ranges = inclusion_ranges(index, size)
+    return [sha256(f"subtree {start} {end}".encode()).digest() for start, end in ranges]
 
 
-def _stored(slots: Mapping[bytes, bytes], name: str) -> dict[bytes, bytes]:
-    others = {sha256(f"{name} {n}".encode()).digest(): b"\x01" * 32 for n in range(20)}
+def _stored(slots: Mapping[bytes, bytes], name: str, crowd: int) -> dict[bytes, bytes]:
+    others = {sha256(f"{name} {n}".encode()).digest(): b"\x01" * 32 for n in range(crowd)}
     return {slot: rlp.encode(value.lstrip(b"\0")) for slot, value in {**others, **slots}.items()}
 
 

@@ -1,12 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes the vectors in `evidence/`, so that another verifier can be held to the same verdicts.
+"""Makes the vectors in this folder, so that another verifier can be held to the same verdicts.
 
-    python -m tests.vectors.make [FOLDER]
+    python -m tests.vectors.make [--all] [FOLDER]
 
-writes an evidence file for each valid case, attack and defect of `tests.support.attacks`, the trust
-files they are judged by, and `index.json`: name, files, code asked for, and either the assurance
-with which it is proven, or the step that fails and the kind of failure. Nothing in it is random: the
-tests make them again and compare. A file that is among them stays, and its verdict with it.
+writes `FOLDER/evidence/`: an evidence file for each case of `tests.support.cases`, the trust files
+they are judged by, and `index.json`, a row for each:
+
+    name, about     of the case, and what it is about where the name is not enough
+    trust, code     the trust file to judge by, the code to ask for (null for none)
+    proven          true, with `assurance`, `records` (each with its statement, level, assurance,
+                    when, and how many supersede it, in the order of the file) and `notes`
+                    (key and index of the record); `now` is not given
+    step, kind      else: the step that fails, and as what
+    trust_refused   else: it is the trust file that is refused, and there is no verdict
+
+Nothing in it is random: the tests make them again and compare. A file that is among them stays, and
+its verdict with it. Files whose size is their point are written with --all only.
+
+`light-blocks.json`, beside it, holds light blocks of a real CometBFT network with their verdicts;
+`tests.vectors.light` makes it. `network/` holds evidence and trust files as `moneo demo --validators 4`
+made them, with an index of the same kind: its keys are gone, so that nobody can make them again.
 """
 
 import hashlib
@@ -14,21 +27,48 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from tests.support.attacks import CASES, Case
+from anchor.verdict import Verdict
+from anchor.verify import verify
+from tests.support.cases import CASES, Case
 
-FOLDER = Path(__file__).parent / "evidence"
-# Files whose size is their point are made by the tests, not kept.
-MAX_KEPT_BYTES = 64 << 10
+HERE = Path(__file__).parent
+FOLDER = HERE / "evidence"
+# Twenty-two light blocks of 34 validators are as much as is kept.
+MAX_KEPT_BYTES = 160 << 10
 
 
-def files() -> dict[str, bytes]:
-    """Return all files of the folder by name."""
+def files(*, every: bool = False) -> dict[str, bytes]:
+    """Return all files of the folder by name; `every` for those too that are not kept."""
     cases = {name: make() for name, make in CASES.items()}
-    kept = {name: case for name, case in cases.items() if len(case.evidence) <= MAX_KEPT_BYTES}
+    kept = {name: case for name, case in cases.items() if every or is_kept(case)}
     evidence = {f"{name}.json": case.evidence for name, case in kept.items()}
     trust = {_trust_name(case): case.trust for case in kept.values()}
     return {**evidence, **trust, "index.json": _index(kept)}
+
+
+def is_kept(case: Case) -> bool:
+    """Whether a case's files are small enough to be kept."""
+    return max(len(case.evidence), len(case.trust)) <= MAX_KEPT_BYTES
+
+
+def outcome(verdict: Verdict) -> dict[str, Any]:
+    """Return what the index says of a verdict."""
+    if verdict.failure:
+        return {"proven": False, "step": verdict.failure.step, "kind": verdict.failure.kind}
+    records = [
+        {
+            "statement": one.statement,
+            "level": one.level,
+            "assurance": one.assurance,
+            "when": one.when,
+            "superseded": len(one.superseded_by),
+        }
+        for one in verdict.records
+    ]
+    notes = [[note.key, note.record] for note in verdict.notes]
+    return {"proven": True, "assurance": verdict.assurance, "records": records, "notes": notes}
 
 
 def _trust_name(case: Case) -> str:
@@ -36,24 +76,41 @@ def _trust_name(case: Case) -> str:
 
 
 def _index(cases: Mapping[str, Case]) -> bytes:
+    """Return the index, a row a line: the verdicts' outlines are the cases', the rest is computed."""
     rows = [
-        {"name": name, "trust": _trust_name(case), **_outcome(case)} for name, case in cases.items()
+        {
+            "name": name,
+            "about": " ".join((CASES[name].__doc__ or "").split()),
+            "trust": _trust_name(case),
+            "code": case.code,
+            **_outcome(case),
+        }
+        for name, case in cases.items()
     ]
-    return (json.dumps(rows, indent=1) + "\n").encode()
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    return f"[\n{lines}\n]\n".encode()
 
 
-def _outcome(case: Case) -> dict[str, object]:
-    if case.step is None:
-        return {"code": case.code, "proven": True, "assurance": case.assurance}
-    return {"code": case.code, "proven": False, "step": case.step, "kind": case.kind}
+def _outcome(case: Case) -> dict[str, Any]:
+    if case.trust_refused:
+        return {"trust_refused": True}
+    if case.step is not None:
+        return {"proven": False, "step": case.step, "kind": case.kind}
+    return {
+        **outcome(verify(case.evidence, case.trust, case.code)),
+        "proven": True,
+        "assurance": case.assurance,
+    }
 
 
-def main(folder: Path = FOLDER) -> None:
+def main(*arguments: str) -> None:
     """Write the files."""
+    folders = [Path(one) for one in arguments if one != "--all"]
+    folder = (folders[0] if folders else HERE) / "evidence"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, data in files().items():
+    for name, data in files(every="--all" in arguments).items():
         (folder / name).write_bytes(data)
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:2]))
+    main(*sys.argv[1:])

@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The one Ed25519 rule: RFC 8032's vectors hold, and what libraries disagree on is refused."""
 
-from hashlib import sha512
-
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from node.light import SignatureError, check_public_key, verify
+from tests.support.edwards import (
+    BASE,
+    IDENTITY,
+    TORSION,
+    L,
+    P,
+    add,
+    challenge,
+    encode,
+    multiply,
+    point_of,
+)
 from tests.support.flips import flip_bit
-
-P = 2**255 - 19
-L = 2**252 + 27742317777372353535851937790883648493
-D = -121665 * pow(121666, -1, P) % P
-Point = tuple[int, int]
-IDENTITY: Point = (0, 1)
 
 # RFC 8032 §7.1, tests 1 to 3: secret key, public key, message, signature.
 RFC_8032 = [
@@ -41,47 +45,6 @@ RFC_8032 = [
 ]
 
 
-def add(one: Point, other: Point) -> Point:
-    (x1, y1), (x2, y2) = one, other
-    k = D * x1 * x2 * y1 * y2
-    return (
-        (x1 * y2 + x2 * y1) * pow(1 + k, -1, P) % P,
-        (y1 * y2 + x1 * x2) * pow(1 - k, -1, P) % P,
-    )
-
-
-def multiply(scalar: int, point: Point) -> Point:
-    total = IDENTITY
-    while scalar:
-        if scalar & 1:
-            total = add(total, point)
-        point, scalar = add(point, point), scalar >> 1
-    return total
-
-
-def point_of(y: int) -> Point | None:
-    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
-    x = pow(square, (P + 3) // 8, P)
-    if x * x % P != square:
-        x = x * pow(2, (P - 1) // 4, P) % P
-    return (x, y) if x * x % P == square else None
-
-
-def encode(point: Point) -> bytes:
-    return (point[1] | (point[0] & 1) << 255).to_bytes(32, "little")
-
-
-def torsion() -> list[Point]:
-    """All eight points of small order, as multiples of one of order 8 found by search."""
-    for y in range(2, 100):
-        point = point_of(y)
-        eighth = multiply(L, point) if point else IDENTITY
-        if multiply(4, eighth) != IDENTITY:
-            return [multiply(count, eighth) for count in range(8)]
-    raise AssertionError
-
-
-TORSION = torsion()
 # Every 32 bytes that some library decodes to a point of small order: y or y + p, either sign.
 SMALL_ORDER = sorted(
     {
@@ -96,12 +59,6 @@ SMALL_ORDER = sorted(
 NON_CANONICAL = [
     (y | sign << 255).to_bytes(32, "little") for y in range(P, 2**255) for sign in (0, 1)
 ]
-BASE = point_of(4 * pow(5, -1, P) % P) or IDENTITY
-BASE = BASE if BASE[0] % 2 == 0 else (P - BASE[0], BASE[1])
-
-
-def challenge(r: bytes, public_key: bytes, message: bytes) -> int:
-    return int.from_bytes(sha512(r + public_key + message).digest(), "little") % L
 
 
 @pytest.mark.parametrize(("secret", "public", "message", "signature"), RFC_8032)

@@ -131,6 +131,27 @@ def test_eras_below_the_trusted_light_block_are_passed_over() -> None:
     refuse(eras, light_block(B, 15), "trust does not lead to")
 
 
+def test_eras_that_are_passed_over_must_hold_all_the_same() -> None:
+    below = TrustedChain(CHAIN_ID, light_block(C, 25))
+    for trusted in (below, replace(TRUSTED, eras=(A_TO_B,))):
+        for wrong in (
+            replace(A_TO_B, votes=A_TO_B.votes[:2]),
+            replace(A_TO_B, votes=(replace(A_TO_B.votes[0], index=1), *A_TO_B.votes[2:])),
+            light_block(A, 10, then=B, chain_id="other"),
+        ):
+            with pytest.raises(LightBlockError):
+                verify_eras(trusted, [wrong])
+    refuse_eras("contradicts", light_block(A, 25), trusted=below)
+    refuse_eras("time contradicts", light_block(A, 24, seconds=1_800_000_025), trusted=below)
+
+
+def test_eras_that_lead_on_leave_those_they_lead_on_from() -> None:
+    first = verify_eras(TRUSTED)
+    assert [first.through(more).newest for more in ([A_TO_B], [A_TO_B, B_TO_C], [])] == [1, 2, 0]
+    assert first.newest == 0
+    refuse(first, light_block(B, 11), "trust does not lead to")
+
+
 def test_fork_of_a_known_light_block_is_refused() -> None:
     refuse(verify_eras(TRUSTED), light_block(A, 5, app_hash=b"\1" * 32), "contradicts a known one")
 
