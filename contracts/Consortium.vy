@@ -31,7 +31,7 @@ struct Member:
     # SHA-256 of its newest log's origin, and that log's key id as AnchorLog has it.
     origin: bytes32
     log_key_id: bytes32
-    # Leaf hashes of salted records: what it is called, and where it is found.
+    # SHA-256 of salted disclosures (RFC 9901): what it is called, and where it is found.
     name: bytes32
     hosts: bytes32
 

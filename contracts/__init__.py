@@ -143,8 +143,8 @@ class Member:
     """A member as Consortium keeps it; zero stands for what is not known of it.
 
     `account` and `node_id` have 20 bytes, all others 32: the validator's Ed25519 key, SHA-256 of
-    its newest log's origin, that log's key id, and the leaf hashes of salted records that say its
-    name and its hosts.
+    its newest log's origin, that log's key id, and the SHA-256 of the salted disclosures
+    (RFC 9901) that say its name and its hosts.
     """
 
     account: bytes

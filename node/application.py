@@ -13,7 +13,7 @@ A height none of whose transactions ran makes no EVM block, and the app hash sta
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Final
@@ -23,7 +23,8 @@ from eth_typing import Address
 
 from node.chain import Chain
 from node.errors import Code, OrderError, TransactionRefused
-from node.light import Timestamp
+from node.governance import Consortium, check_upgrade, read, validator_updates
+from node.light import Timestamp, Validator
 from node.transactions import decode_transaction
 from node.vm import Block, BlockRun, check_rules
 
@@ -39,7 +40,13 @@ _LEAST_GAS: Final = 21_000
 # Of what a call returned, a result keeps this much: a reason fits. CometBFT reads no answer over
 # 4 MiB, and a million gas can return most of one.
 MAX_RESULT_BYTES: Final = 4_096
+# And so much of all of a block, which at the gas limit of a founding is never reached.
+MAX_RESULTS_BYTES: Final = 1024 * 1024
 _NO_EXTRA: Final[Mapping[bytes, bytes]] = MappingProxyType({})
+# Where the set is that CometBFT was brought to: each key and its power, once it is not genesis's.
+VALIDATORS_KEY: Final = b"validators"
+_KEY_SIZE: Final = 32
+_POWER_SIZE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +101,10 @@ class _Pending:
     """A height that has been finalized and waits for its commit."""
 
     height: int
+    consortium: Consortium
     writes: Mapping[bytes, bytes | None]
     block: Block | None
+    extra: Mapping[bytes, bytes]
 
 
 @dataclass(slots=True)
@@ -158,6 +167,29 @@ class Application:
         """Return what a commit stored last under the orderer's own key, None if nothing."""
         return self.chain.get_extra(key)
 
+    def check_upgrade(self) -> None:
+        """Raise UpgradeNeeded if the members have decided that another program goes on from here."""
+        check_upgrade(self.chain.consortium, self.chain.height() + 1)
+
+    def validators(self) -> tuple[Validator, ...]:
+        """Return the set that CometBFT has after all updates of the heights committed."""
+        stored = self.get_extra(VALIDATORS_KEY)
+        if stored is None:
+            return tuple(Validator(*each) for each in self.chain.genesis.validators)
+        size = _KEY_SIZE + _POWER_SIZE
+        parts = (stored[at : at + size] for at in range(0, len(stored), size))
+        return tuple(
+            Validator(part[:_KEY_SIZE], int.from_bytes(part[_KEY_SIZE:], "big")) for part in parts
+        )
+
+    def era_height(self, era: int) -> int | None:
+        """Return the height whose header names the validators of an era of Consortium, if any does.
+
+        The first era has genesis's, and needs no height.
+        """
+        stored = self.get_extra(era_key(era))
+        return int.from_bytes(stored, "big") if stored else None
+
     def next_nonce(self, sender: bytes) -> int:
         """Return the nonce that comes next for an address (20 bytes), as of the head."""
         return self.chain.state_at(self.chain.head()).get_nonce(Address(sender))
@@ -179,14 +211,19 @@ class Application:
 
         They stay in the order given, but for those whose nonce's turn comes later; what cannot
         run is left out, and so is what would take the sum over `max_bytes`, as CometBFT counts
-        them, or the gas limits over `max_gas` or the block's own limit.
+        them, or the gas limits over `max_gas` or the block's own limit. Raises UpgradeNeeded.
         """
+        self.check_upgrade()
         return list(self._choose(txs, max_bytes, max_gas))
 
     def process(self, txs: Sequence[bytes]) -> bool:
-        """Judge another's proposal: whether each transaction may run when its turn comes."""
+        """Judge another's proposal: whether each transaction may run when its turn comes.
+
+        Raises UpgradeNeeded.
+        """
+        self.check_upgrade()
         # Before anything is decoded: a block's bytes have room for a third of a million of junk.
-        if len(txs) * _LEAST_GAS > self.chain.genesis.gas_limit:
+        if len(txs) * _LEAST_GAS > self.chain.gas_limit:
             return False
         return list(self._choose(txs, None, None)) == list(txs)
 
@@ -194,18 +231,30 @@ class Application:
         """Execute a height upon the last committed one, whatever bytes it holds; keep nothing.
 
         Calling it again replaces what was finalized before. Raises OrderError if the height is
-        not the next one.
+        not the next one, and UpgradeNeeded before anything is executed if the members have decided
+        that another program does it.
         """
         if height != self.chain.height() + 1:
             raise OrderError(f"height {height} does not follow {self.chain.height()}")
+        self.check_upgrade()
         overlay, run = self.chain.begin(time.seconds)
-        results = tuple(self._execute(run, tx) for tx in txs)
+        results = _within(MAX_RESULTS_BYTES, (self._execute(run, tx) for tx in txs))
+        before = self.chain.consortium
         if run.is_empty:
-            self._pending = _Pending(height, {}, None)
+            self._pending = _Pending(height, before, {}, None, _NO_EXTRA)
             return Finalized(self.chain.head().hash, results)
         block = run.seal()
-        self._pending = _Pending(height, overlay.changes | self.chain.writes(block), block)
-        return Finalized(block.header.hash, results)
+        after = read(run.state) if block.may_decide else before
+        updates = self._updates(before, after)
+        self._pending = _Pending(
+            height,
+            after,
+            overlay.changes | self.chain.writes(block),
+            block,
+            _era_writes(height, after.era, self.validators(), updates) if updates else _NO_EXTRA,
+        )
+        validators = tuple((each.public_key, each.power) for each in updates)
+        return Finalized(block.header.hash, results, validators)
 
     def commit(self, extra: Mapping[bytes, bytes] = _NO_EXTRA) -> None:
         """Write the finalized height and the orderer's own values, all at once and durably.
@@ -216,16 +265,19 @@ class Application:
         pending = self._pending
         if pending is None:
             raise OrderError("nothing has been finalized since the last commit")
-        kept = self.chain.height_writes(pending.height, extra)
+        kept = self.chain.height_writes(pending.height, {**pending.extra, **extra})
         self.chain.db.write({**pending.writes, **kept})
         if pending.block is not None:
-            self.chain.adopt(pending.block)
+            self.chain.adopt(pending.block, pending.consortium)
         self._pending = None
+
+    def _updates(self, before: Consortium, after: Consortium) -> tuple[Validator, ...]:
+        return validator_updates(self.validators(), after) if after.era != before.era else ()
 
     def _choose(
         self, txs: Sequence[bytes], max_bytes: int | None, max_gas: int | None
     ) -> Iterator[bytes]:
-        limit = self.chain.genesis.gas_limit
+        limit = self.chain.gas_limit
         budget = _Budget(max_bytes, limit if max_gas is None else min(limit, max_gas))
         queues: dict[bytes, _Queue] = {}
         state = self.chain.state_at(self.chain.head())
@@ -256,6 +308,37 @@ class Application:
             # Its gas limit may be any number of 64 bits, which the message has no room for.
             return TxResult(refused.code, b"", 0, 0, refused.message)
         return _result(transaction, computation, gas_used)
+
+
+def _within(size: int, results: Iterable[TxResult]) -> tuple[TxResult, ...]:
+    """Return the results with as much of their data as goes into so many bytes, the first first."""
+    kept = []
+    for result in results:
+        kept.append(replace(result, data=result.data[:size]))
+        size -= len(kept[-1].data)
+    return tuple(kept)
+
+
+def era_key(era: int) -> bytes:
+    """Where the height is whose header is the first to name the validators of an era."""
+    return b"era/" + era.to_bytes(8, "big")
+
+
+def _era_writes(
+    height: int, era: int, before: Iterable[Validator], updates: Iterable[Validator]
+) -> dict[bytes, bytes]:
+    """Return what is kept where the set changes: the set, and where its hash is shown first.
+
+    What is handed over at a height stands in the next header's `next_validators_hash`.
+    """
+    powers = {each.public_key: each.power for each in (*before, *updates)}
+    validators = (
+        key + power.to_bytes(_POWER_SIZE, "big") for key, power in powers.items() if power
+    )
+    return {
+        VALIDATORS_KEY: b"".join(validators),
+        era_key(era): (height + 1).to_bytes(8, "big"),
+    }
 
 
 def _result(

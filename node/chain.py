@@ -13,6 +13,7 @@ named by its root, and the head is replaced in one assignment after its block ha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -23,6 +24,7 @@ from eth.constants import BLANK_ROOT_HASH, EMPTY_SHA3
 from eth.rlp.accounts import Account
 from eth.vm.forks.cancun.blocks import CancunBlockHeader
 from eth.vm.forks.cancun.receipts import CancunReceiptBuilder
+from eth.vm.interrupt import EVMMissingData
 from eth_typing import Address, Hash32
 from trie.exceptions import MissingTrieNode
 from trie.hexary import HexaryTrie
@@ -31,6 +33,7 @@ import contracts
 from node.db import LevelDB, Overlay
 from node.errors import ChainError, UnknownBlock
 from node.genesis import Genesis, encode
+from node.governance import Consortium, gas_limit, read
 from node.light import (
     EMPTY_ROOT,
     CompactRange,
@@ -128,10 +131,14 @@ class AccountProof:
 
 @dataclass(frozen=True, slots=True)
 class _Tip:
-    """The newest block, and the right border of the tree over all block hashes, its own too."""
+    """The newest block, and the right border of the tree over all block hashes, its own too.
+
+    `consortium` is what stands in its state.
+    """
 
     header: BlockHeaderAPI
     border: tuple[bytes, ...]
+    consortium: Consortium
 
     def ancestry(self) -> CompactRange:
         return CompactRange(self.header.block_number + 1, self.border)
@@ -204,6 +211,22 @@ class Chain:
         return int.from_bytes(stored[:8], "big"), int.from_bytes(stored[8:], "big")
 
     # State
+
+    @property
+    def consortium(self) -> Consortium:
+        """What the members have decided, as of the head."""
+        return self._tip.consortium
+
+    @property
+    def gas_limit(self) -> int:
+        """The gas limit of the block after the head."""
+        # A Consortium from before there were votes has none.
+        return self._tip.consortium.gas_limit or self.genesis.gas_limit
+
+    def gas_limit_after(self, header: BlockHeaderAPI) -> int:
+        """Return the gas limit of the block after this one. Raises UnknownBlock."""
+        with _whole_state():
+            return gas_limit(self.state_at(header)) or self.genesis.gas_limit
 
     def state_at(self, header: BlockHeaderAPI) -> StateAPI:
         """Return the state after a block, to read or to call in; what is written is thrown away.
@@ -282,7 +305,7 @@ class Chain:
         header = create_header(
             tip.header,
             timestamp=max(tip.header.timestamp, seconds),
-            gas_limit=self.genesis.gas_limit,
+            gas_limit=self.gas_limit,
             extra_data=tip.ancestry().root(),
         )
         overlay = Overlay(self.db, _Key.STATE)
@@ -297,11 +320,11 @@ class Chain:
         """Return what committing a consensus height writes, with the orderer's own values."""
         return {_Key.HEIGHT: _u64(height), **{_Key.orderer(k): v for k, v in extra.items()}}
 
-    def adopt(self, block: Block) -> None:
-        """Take a block that has been written as the head."""
+    def adopt(self, block: Block, consortium: Consortium) -> None:
+        """Take a block that has been written, with what then stands in Consortium, as the head."""
         ancestry = self._ancestry_before(block)
         ancestry.append(leaf_hash(block.header.hash))
-        self._tip = _Tip(block.header, ancestry.hashes)
+        self._tip = _Tip(block.header, ancestry.hashes, consortium)
 
     # Founding and opening
 
@@ -341,7 +364,9 @@ class Chain:
                     "dữ liệu của chuỗi bị hỏng, hãy khôi phục từ bản sao lưu · "
                     "the tree over the block hashes is damaged"
                 )
-            return _Tip(header, self._border(number + 1))
+            with _whole_state():
+                consortium = read(self.state_at(header))
+            return _Tip(header, self._border(number + 1), consortium)
         except (KeyError, UnknownBlock) as error:
             raise ChainError(
                 "dữ liệu của chuỗi bị thiếu, hãy khôi phục từ bản sao lưu · "
@@ -410,6 +435,18 @@ class Chain:
             return self.db[_Key.ancestry(level, index)]
         except KeyError as error:
             raise UnknownBlock(f"there is no block {(index + 1 << level) - 1}") from error
+
+
+@contextmanager
+def _whole_state() -> Iterator[None]:
+    """Name a node of the state's tries that is missing as the damage that it is."""
+    try:
+        yield
+    except (EVMMissingData, MissingTrieNode) as error:
+        raise ChainError(
+            "dữ liệu của chuỗi bị hỏng, hãy khôi phục từ bản sao lưu · "
+            f"the stored state is damaged: {error}"
+        ) from error
 
 
 def _decode_header(encoded: bytes) -> BlockHeaderAPI:

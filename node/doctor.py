@@ -22,15 +22,17 @@ from typing import Any, Final, Literal, NamedTuple
 import rlp
 from eth.db.trie import make_trie_root_and_nodes
 
+import contracts
 from node.abci.client import Client, CometRefused, CometSilent
 from node.abci.home import FOLDER as COMET_FOLDER
 from node.abci.home import RPC_SOCKET
 from node.abci.process import CometMissing, check_version, find_program
 from node.backup import copy_chain, link
 from node.blocks import validators_of
+from node.card import cards
 from node.chain import STATE_KIND, Chain
 from node.db import LevelDB
-from node.errors import ChainError, NodeError
+from node.errors import ChainError, GenesisError, NodeError
 from node.genesis import CHAIN_FOLDER, Genesis, load, load_validator_key
 from node.light import (
     EMPTY_CODE_HASH,
@@ -93,7 +95,7 @@ def check(home: Path, progress: Progress = lambda _done, _all: None) -> Found:
     found.findings.append(
         Finding("node", "good", "tệp lập chuỗi và khóa khớp nhau", "genesis and key fit each other")
     )
-    found.findings.append(_check_chain(home, genesis, found.hashes, progress))
+    found.findings += _check_chain(home, genesis, found.hashes, progress)
     if (home / COMET_FOLDER).exists():
         found.findings += [_check_program(), _check_running(home)]
     return found
@@ -137,12 +139,59 @@ def _check_running(home: Path) -> Finding:
 
 
 def _check_key(home: Path, genesis: Genesis) -> None:
+    """Where votes govern the validators, whose key it is stands in the state (`_check_member`)."""
     public_key = load_validator_key(home).public_key().public_bytes_raw()
-    if public_key not in [each for each, _ in genesis.validators]:
+    if not genesis.records and public_key not in [each for each, _ in genesis.validators]:
         raise ChainError("validator.key is not a validator's of genesis.json")
 
 
-def _check_chain(home: Path, genesis: Genesis, hashes: list[bytes], progress: Progress) -> Finding:
+def _check_chain(
+    home: Path, genesis: Genesis, hashes: list[bytes], progress: Progress
+) -> list[Finding]:
+    """Return what is found of the chain and, of a consortium's, of this member and the others' cards."""
+    members: list[contracts.Member] = []
+    finding = _check_blocks(home, genesis, hashes, members, progress)
+    if finding.state != "good" or not genesis.records:
+        return [finding]
+    return [finding, _check_member(home, members), _check_cards(home, members)]
+
+
+def _check_member(home: Path, members: Sequence[contracts.Member]) -> Finding:
+    public_key = load_validator_key(home).public_key().public_bytes_raw()
+    if public_key in [each.validator_key for each in members]:
+        vi, en = "khóa của nút này ký cho một thành viên", "this node's key signs for a member"
+        return Finding("member", "good", vi, en)
+    return Finding(
+        "member",
+        "unknown",
+        "theo chuỗi ở đây, khóa này chưa (hoặc không còn) là của thành viên nào",
+        "as far as the chain is here, validator.key is no member's yet, or no more",
+    )
+
+
+def _check_cards(home: Path, members: Sequence[contracts.Member]) -> Finding:
+    try:
+        kept = {each.member.account for each in cards(home)}
+    except GenesisError as error:
+        return _damaged("cards", error, "xin lại phiếu", "get that member's card again")
+    missing = sum(each.account not in kept for each in members)
+    if missing:
+        return Finding(
+            "cards",
+            "unknown",
+            f"thiếu phiếu của {missing} thành viên: nút này không tự gọi họ",
+            f"{missing} members' cards are not here: this node does not call them by itself",
+        )
+    return Finding("cards", "good", f"đủ {len(members)} phiếu", f"all {len(members)} are here")
+
+
+def _check_blocks(
+    home: Path,
+    genesis: Genesis,
+    hashes: list[bytes],
+    members: list[contracts.Member],
+    progress: Progress,
+) -> Finding:
     if not (home / CHAIN_FOLDER).exists() and not SignedFile(home, "").path.exists():
         return Finding(
             "chain", "unknown", "chuỗi chưa chạy lần nào", "the chain has never been run"
@@ -154,6 +203,7 @@ def _check_chain(home: Path, genesis: Genesis, hashes: list[bytes], progress: Pr
             walk = _Walk(chain, genesis, progress, by_comet=(home / COMET_FOLDER).exists())
             walk.run()
             hashes += walk.hashes
+            members += chain.consortium.members
             height = chain.height()
     except (NodeError, LightError, LookupError, ValueError, TypeError, rlp.RLPException) as error:
         return _damaged(
@@ -239,6 +289,9 @@ class _Walk:
             _require(chain.hash_of(number) == block_hash, f"the hash of block {number}")
             _require(chain.number_of(block_hash) == number, f"the number of block {number}")
             _require(header.block_number == number, f"the header of block {number}")
+            if number:
+                limit = chain.gas_limit_after(chain.header(number - 1))
+                _require(header.gas_limit == limit, f"the gas limit of block {number}")
             _require(header.parent_hash == parent, f"the parent of block {number}")
             _require(header.extra_data == ancestry.root(), f"the ancestors of block {number}")
             _require(chain.ancestry_root(number) == ancestry.root(), "the tree of ancestors")

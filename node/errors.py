@@ -8,6 +8,8 @@
     ├── ChainError          what is stored does not fit this genesis or is damaged
     │   └── UnknownBlock    no such block, or its state is not here
     ├── OrderError          the orderer called out of turn (a fault of the program)
+    ├── NotReady            consensus cannot be asked now
+    ├── UpgradeNeeded       the members have decided that another program goes on from here
     └── TransactionRefused  a transaction against the rules; code and reason for its sender
 
 What a light client raises is apart, in `node.light`: it runs where there is no node.
@@ -65,6 +67,14 @@ class UnknownBlock(ChainError):  # noqa: N818 - reads as what it is at the borde
 
 class OrderError(NodeError):
     """The orderer asked for a step out of turn: wrong height, commit without finalize."""
+
+
+class NotReady(NodeError):  # noqa: N818 - a state
+    """Whoever orders blocks is just starting or ending, and cannot be asked."""
+
+
+class UpgradeNeeded(NodeError):  # noqa: N818 - a decision of the members
+    """From this height on the chain needs a program that knows the plan that was voted."""
 
 
 class TransactionRefused(NodeError):  # noqa: N818 - a verdict about a transaction

@@ -23,7 +23,7 @@ from eth_keys.datatypes import PrivateKey
 from eth_typing import Address
 
 import contracts
-from node.errors import ChainError, Code, TransactionRefused
+from node.errors import ChainError, Code, TransactionRefused, UpgradeNeeded
 from node.light import (
     LightError,
     Validator,
@@ -35,16 +35,23 @@ from node.light import (
 )
 
 __all__ = [
+    "KNOWN_PLANS",
     "Consortium",
     "Proposal",
     "Upgrade",
     "admission_proof",
     "check_proposal",
+    "check_upgrade",
+    "gas_limit",
     "history",
+    "is_used",
     "key_proof",
     "read",
     "validator_updates",
 ]
+
+# SHA-256 of each plan that this program is the one for.
+KNOWN_PLANS: Final[frozenset[bytes]] = frozenset()
 
 _CONSORTIUM: Final = Address(contracts.ADDRESSES["Consortium"])
 _POWER: Final = 1
@@ -120,6 +127,28 @@ def read(state: StateAPI) -> Consortium:
         gas_limit=number["gas_limit"],
         upgrade=Upgrade(height, value["upgrade_plan"]) if height else None,
     )
+
+
+def gas_limit(state: StateAPI) -> int:
+    """Return the gas limit of the block after this state, 0 from a Consortium without votes."""
+    slot = contracts.CONSORTIUM_SLOTS["gas_limit"]
+    return int.from_bytes(_word(state, slot.to_bytes(32, "big")), "big")
+
+
+def is_used(state: StateAPI, place: bytes) -> bool:
+    """Return whether a validator or node key with this place is, or was, a member's."""
+    return any(_word(state, contracts.used_slot(place)))
+
+
+def check_upgrade(consortium: Consortium, height: int) -> None:
+    """Raise UpgradeNeeded if another program than this one has to go on at this height."""
+    upgrade = consortium.upgrade
+    if upgrade is not None and height >= upgrade.height and upgrade.plan not in KNOWN_PLANS:
+        raise UpgradeNeeded(
+            f"từ độ cao {upgrade.height} chuỗi cần chương trình mới, hãy cài nó rồi chạy lại nút · the "
+            f"members have decided that from height {upgrade.height} the chain needs the program of "
+            f"plan {upgrade.plan.hex()}: install it and start the node again"
+        )
 
 
 def validator_updates(

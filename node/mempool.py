@@ -99,6 +99,14 @@ class Mempool:
                 nonce += 1
         return nonce
 
+    def take(self) -> list[bytes]:
+        """Forget all; return what could run next, in the order of `ready`."""
+        waiting = [self._by_hash[tx_hash].raw for tx_hash in self.ready()]
+        with self._lock:
+            for each in list(self._by_hash.values()):
+                self._drop(each)
+        return waiting
+
     def remove(self, hashes: Iterable[bytes]) -> None:
         """Forget these transactions; those that don't wait here are skipped."""
         with self._lock:

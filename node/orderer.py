@@ -6,9 +6,34 @@ Behind it are `node.sequencer` and `node.abci`; `node.run` begins and ends eithe
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+from node.light import LightBlock
 from node.mempool import Mempool
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A node that is connected: its id of 20 bytes, and where it said that it listens."""
+
+    node_id: bytes
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Consensus:
+    """How consensus does, as this node sees it.
+
+    `newest` is the newest light block, none before the first height; `misbehaviour` is the newest
+    that blocks have proven, oldest first, each with `kind`, `validator`, `height` and `time`.
+    """
+
+    newest: LightBlock | None
+    is_catching_up: bool
+    peers: tuple[Peer, ...] = ()
+    misbehaviour: Sequence[Mapping[str, Any]] = ()
 
 
 class Orderer(Protocol):
@@ -47,3 +72,12 @@ class Orderer(Protocol):
 
     def light_block_json(self, height: int) -> dict[str, Any]:
         """Return the light block of a height in the JSON of CometBFT's RPC. Raises ChainError."""
+
+    def consensus(self) -> Consensus:
+        """Return how consensus does. Raises NotReady if nobody can say now."""
+
+    def is_catching_up(self) -> bool:
+        """Return whether the node still has to execute what the others have decided long since."""
+
+    def peer_count(self) -> int:
+        """Return how many nodes are connected. Raises NotReady."""

@@ -29,6 +29,7 @@ from node.chain import Chain
 from node.db import LevelDB
 from node.errors import NodeError
 from node.genesis import CHAIN_FOLDER, load
+from node.known import KnownCards
 from node.orderer import Orderer
 from node.rpc import Backend, create_app
 from node.rpc.connections import Connection
@@ -123,6 +124,8 @@ class Node:
         self._parts.callback(database.close)
         self.chain = Chain(database, genesis)
         self.application = Application(self.chain)
+        self.application.check_upgrade()
+        self.cards = KnownCards(home)
         self.sequencer = self._open_orderer(home, peering)
         self._parts.callback(self.sequencer.stop)
         self.calls = CallPool(self.chain)
@@ -134,11 +137,12 @@ class Node:
             return open_sequencer(self.application, home, on_failure=self.stop)
         from node.abci import open_comet
 
-        return open_comet(self.application, home, peering, on_failure=self.stop)
+        return open_comet(self.application, home, peering, self.stop, self.cards)
 
     def _make_server(self, host: str) -> uvicorn.Server:
+        filters = Filters(self.chain)
         backend = Backend(
-            self.chain, self.application, self.sequencer, self.calls, Filters(self.chain)
+            self.chain, self.application, self.sequencer, self.calls, filters, self.cards
         )
         config = uvicorn.Config(
             create_app(backend, host),

@@ -36,9 +36,10 @@ from node.blocks import (
     validators_of,
 )
 from node.errors import ChainError, GenesisError
-from node.genesis import load_validator_key
+from node.genesis import Genesis, load_validator_key
 from node.light import LightBlock, from_rpc, keccak256, results_hash, to_rpc, validator_address
 from node.mempool import Mempool
+from node.orderer import Consensus
 from node.signed import RESTORED_FILE, SignedFile
 
 # Clients send in bursts: waiting this long for the rest of one saves two headers a transaction.
@@ -68,6 +69,7 @@ class Sequencer:
         """
         self._application = application
         self._genesis = application.chain.genesis
+        _check_alone(self._genesis)
         self._validators = validators_of(self._genesis)
         self._key = key
         self._address = _only_validator(self._validators[0].public_key, key, len(self._validators))
@@ -124,6 +126,18 @@ class Sequencer:
         """Return the light block of a height in the JSON of CometBFT's RPC. Raises ChainError."""
         light_block: dict[str, Any] = self._record(height)["light_block"]
         return light_block
+
+    def consensus(self) -> Consensus:
+        """Return how consensus does: a validator alone is never behind and has no peers."""
+        return Consensus(self._tip.light_block if self._tip else None, is_catching_up=False)
+
+    def is_catching_up(self) -> bool:
+        """Return that it is not."""
+        return False
+
+    def peer_count(self) -> int:
+        """Return that there are none."""
+        return 0
 
     def block_bytes(self, height: int) -> bytes:
         """Return the protobuf bytes of the block of a height. Raises ChainError if it is not here."""
@@ -254,6 +268,16 @@ def open_sequencer(
     signed = SignedFile(home, application.chain.genesis.cometbft_chain_id)
     key = load_validator_key(home)
     return Sequencer(application, key, on_failure=on_failure, signed=signed)
+
+
+def _check_alone(genesis: Genesis) -> None:
+    """Refuse a chain whose votes change the validators: only CometBFT takes up others."""
+    if genesis.records:
+        raise GenesisError(
+            "chuỗi của liên minh do CometBFT xếp thứ tự, cả khi mới có một thành viên: hãy chạy với "
+            "--comet · the chain of a consortium is ordered by CometBFT, also while it has one member: "
+            "run the node with --comet"
+        )
 
 
 def _only_validator(public_key: bytes, key: Ed25519PrivateKey, count: int) -> bytes:

@@ -120,17 +120,27 @@ class MoneoVM(CancunVM):
     create_header_from_parent = staticmethod(create_header)
 
     @classmethod
-    def validate_gas(cls, header: BlockHeaderAPI, parent_header: BlockHeaderAPI) -> None:
-        """Raise ValidationError unless the gas limit has stayed and the base fee is zero."""
-        if header.gas_limit != parent_header.gas_limit:
-            raise ValidationError("the gas limit of a block is not its parent's")
+    def validate_gas(
+        cls, header: BlockHeaderAPI, parent_header: BlockHeaderAPI, gas_limit: int | None = None
+    ) -> None:
+        """Raise ValidationError unless the gas limit is right and the base fee is zero.
+
+        `gas_limit` is the one that the parent's state says; without it, the parent's own.
+        """
+        if header.gas_limit != (gas_limit or parent_header.gas_limit):
+            raise ValidationError("the gas limit of a block is not the one decided before it")
         if header.base_fee_per_gas != 0 or header.gas_used > header.gas_limit:
             raise ValidationError("base fee is not zero, or more gas used than the limit")
 
     @classmethod
-    def validate_header(cls, header: BlockHeaderAPI, parent_header: BlockHeaderAPI) -> None:
-        """Raise ValidationError unless `header` may follow its parent (PROTOCOL §5)."""
-        cls.validate_gas(header, parent_header)
+    def validate_header(
+        cls, header: BlockHeaderAPI, parent_header: BlockHeaderAPI, gas_limit: int | None = None
+    ) -> None:
+        """Raise ValidationError unless `header` may follow its parent (PROTOCOL §5).
+
+        `gas_limit` as in `validate_gas`.
+        """
+        cls.validate_gas(header, parent_header, gas_limit)
         for name, value in _FIXED_FIELDS.items():
             if getattr(header, name) != value:
                 raise ValidationError(f"header field {name} is not the constant it has to be")
@@ -212,6 +222,11 @@ class Block:
     transactions: tuple[SignedTransactionAPI, ...]
     receipts: tuple[ReceiptAPI, ...]
 
+    @property
+    def may_decide(self) -> bool:
+        """Whether it may have changed what stands in Consortium, which listens to members alone."""
+        return any(each.to == _CONSORTIUM for each in self.transactions)
+
 
 class BlockRun:
     """One block being executed. Writes of its state reach `database` in `seal`, not before."""
@@ -277,6 +292,11 @@ class BlockRun:
             _refuse_fault(error)
         self._state.commit(checkpoint)
         return computation
+
+    @property
+    def state(self) -> StateAPI:
+        """The state as it is now."""
+        return self._state
 
     @property
     def is_empty(self) -> bool:

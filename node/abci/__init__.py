@@ -10,6 +10,7 @@ messages   the messages of ABCI, as far as they are used
 service    what CometBFT asks, answered by `node.application`
 home       CometBFT's own files, made of the node's
 client     what is asked of CometBFT: to spread a transaction, for a light block
+peers      who is let in, and called
 process    the program: where it is, its version, its beginning and end
 orderer    all of it, in the place of the built-in sequencer
 """

@@ -15,7 +15,7 @@ import socket
 from pathlib import Path
 from typing import Any, Final
 
-from node.errors import ChainError, NodeError
+from node.errors import ChainError, NodeError, NotReady
 from node.light import LightBlock, LightError, from_rpc
 
 SECONDS: Final = 10.0
@@ -25,7 +25,7 @@ _PAGE: Final = 100
 _MAX_PAGES: Final = 6
 
 
-class CometSilent(NodeError):  # noqa: N818 - a state of the other program
+class CometSilent(NotReady):
     """CometBFT does not answer: it is just starting, or has ended."""
 
 
@@ -62,7 +62,7 @@ class Client:
                 f"CometBFT gives no light block of height {height}: {error}"
             ) from error
 
-    def ask(self, method: str, **params: str) -> dict[str, Any]:
+    def ask(self, method: str, **params: Any) -> dict[str, Any]:
         """Return the result of one of CometBFT's methods. Raises CometSilent, CometRefused."""
         question = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         connection = _Connection(self._path, self._seconds)

@@ -12,12 +12,14 @@ from __future__ import annotations
 import base64
 import ipaddress
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from contracts import MAX_MEMBERS
 from node.blocks import MAX_BLOCK_BYTES, MAX_BLOCK_GAS
 from node.durable import sync_folder, write_draft
 from node.errors import GenesisError
@@ -50,19 +52,26 @@ class Peering:
     peers: tuple[str, ...] = ()
 
 
-def prepare(home: Path, genesis: Genesis, app_hash: bytes, peering: Peering) -> Path:
+def prepare(
+    home: Path,
+    genesis: Genesis,
+    app_hash: bytes,
+    listen: str,
+    new_key: Callable[[bytes], bool] = lambda _key: False,
+) -> Path:
     """Write what CometBFT reads at its start and return its folder; `app_hash` is genesis's.
 
-    Raises GenesisError if the key, the folder or its path cannot be used.
+    It listens to its peers at `listen`, and calls whom it is told to. `new_key` answers whether a
+    validator's key may take the place of the one that CometBFT has. Raises GenesisError if the key, the folder or its path cannot be used.
     """
     folder = _made(home)
     _check_socket_path(folder)
     try:
         for name in ("config", "data"):
             (folder / name).mkdir(mode=0o700, exist_ok=True)
-        _write_keys(folder, load_validator_key(home))
+        _write_keys(folder, load_validator_key(home), new_key)
         _write(folder / "config/genesis.json", _json(genesis_document(genesis, app_hash)))
-        _write(folder / "config/config.toml", _settings(folder, peering).encode())
+        _write(folder / "config/config.toml", _settings(folder, listen).encode())
     except OSError as error:
         raise GenesisError(
             f"không ghi được tệp của CometBFT · cannot write CometBFT's files in {folder}: {error}"
@@ -70,23 +79,24 @@ def prepare(home: Path, genesis: Genesis, app_hash: bytes, peering: Peering) -> 
     return folder
 
 
-def node_id(home: Path) -> str:
-    """Return the id by which peers know this node, making its key if there is none yet.
-
-    Raises GenesisError.
-    """
+def node_key(home: Path) -> Ed25519PrivateKey:
+    """Return the key by which peers know this node, made if it is not there yet. Raises GenesisError."""
     path = _made(home) / _NODE_KEY
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         _write_node_key(path)
         value = json.loads(path.read_bytes())["priv_key"]["value"]
         seed = base64.b64decode(value, validate=True)[:32]
-        public_key = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+        return Ed25519PrivateKey.from_private_bytes(seed)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GenesisError(
             f"không dùng được khóa nút · {path} cannot be used as a node's key: {error}"
         ) from error
-    return validator_address(public_key).hex()
+
+
+def node_id(home: Path) -> str:
+    """Return the id by which peers know this node; raises GenesisError as `node_key` does."""
+    return validator_address(node_key(home).public_key().public_bytes_raw()).hex()
 
 
 def genesis_document(genesis: Genesis, app_hash: bytes) -> dict[str, Any]:
@@ -115,24 +125,29 @@ def genesis_document(genesis: Genesis, app_hash: bytes) -> dict[str, Any]:
     }
 
 
-def _settings(folder: Path, peering: Peering) -> str:
+def _settings(folder: Path, listen: str) -> str:
     # Several nodes on one machine are a rehearsal: CometBFT would take them for one attacker.
-    rehearsal = json.dumps(_is_loopback(peering.listen))
+    rehearsal = json.dumps(_is_loopback(listen))
     # A JSON string of ASCII is a TOML string.
     return f"""\
 # Written by moneo at every start.
 proxy_app = {json.dumps(f"unix://{folder / APPLICATION_SOCKET}")}
 abci = "grpc"
-log_level = "error"
+# Whom the application does not know is not let in.
+filter_peers = true
+# Who does not answer is called again every few seconds: `moneo node peers` says it better.
+log_level = "p2p:none,*:error"
 
 [rpc]
 laddr = {json.dumps(f"unix://{folder / RPC_SOCKET}")}
+# Who may enter the folder may say whom to call.
+unsafe = true
 
 [p2p]
-laddr = {json.dumps(f"tcp://{peering.listen}")}
-persistent_peers = {json.dumps(",".join(peering.peers))}
-# Members are named, not found.
+laddr = {json.dumps(f"tcp://{listen}")}
+# Members are named, not found. All may call this one, and others knock who are let in by nobody.
 pex = false
+max_num_inbound_peers = {2 * MAX_MEMBERS}
 addr_book_strict = {json.dumps(rehearsal == "false")}
 allow_duplicate_ip = {rehearsal}
 
@@ -155,16 +170,19 @@ def _is_loopback(listen: str) -> bool:
         return False
 
 
-def _write_keys(folder: Path, key: Ed25519PrivateKey) -> None:
+def _write_keys(folder: Path, key: Ed25519PrivateKey, new_key: Callable[[bytes], bool]) -> None:
     _write_node_key(folder / _NODE_KEY)
     path, public_key = folder / _KEY, key.public_key().public_bytes_raw()
     address = validator_address(public_key).hex().upper()
     if path.exists():
-        if json.loads(path.read_bytes()).get("address") != address:
+        if json.loads(path.read_bytes()).get("address") == address:
+            return
+        # What was signed stays noted: the new key signs nothing at a height that is past.
+        if not new_key(public_key):
             raise GenesisError(f"{path} is not the key in validator.key")
-        return
-    # The state first: a key without it would be a validator that has forgotten what it signed.
-    _write(folder / _STATE, _json({"height": "0", "round": 0, "step": 0}))
+    else:
+        # The state first: a key without it would be a validator that has forgotten what it signed.
+        _write(folder / _STATE, _json({"height": "0", "round": 0, "step": 0}))
     value = {
         "address": address,
         "pub_key": {"type": _PUBLIC_TYPE, "value": _base64(public_key)},

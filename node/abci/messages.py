@@ -36,6 +36,8 @@ ACCEPT: Final = 1  # ProposalStatus, VerifyStatus
 REJECT: Final = 2  # ProposalStatus
 REJECT_OFFER: Final = 3  # ResponseOfferSnapshot.Result
 ABORT: Final = 2  # ResponseApplySnapshotChunk.Result
+# MisbehaviorType.
+MISBEHAVIOURS: Final = ("UNKNOWN", "DUPLICATE_VOTE", "LIGHT_CLIENT_ATTACK")
 
 _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "RequestEcho": ("string message = 1",),
@@ -72,8 +74,16 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "ResponseExtendVote": (),
     "RequestVerifyVoteExtension": (),
     "ResponseVerifyVoteExtension": ("int32 status = 1",),
+    "Validator": ("bytes address = 1", "int64 power = 3"),
+    "Misbehavior": (
+        "int32 type = 1",
+        "Validator validator = 2",
+        "int64 height = 3",
+        "google.protobuf.Timestamp time = 4",
+    ),
     "RequestFinalizeBlock": (
         "repeated bytes txs = 1",
+        "repeated Misbehavior misbehavior = 3",
         "int64 height = 5",
         "google.protobuf.Timestamp time = 6",
     ),

@@ -12,9 +12,12 @@ there: a gap would have CometBFT make empty blocks for as long as nobody closes 
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
@@ -26,6 +29,7 @@ from node.abci.messages import (
     ACCEPT,
     MESSAGES,
     METHODS,
+    MISBEHAVIOURS,
     RECHECK,
     REJECT,
     REJECT_OFFER,
@@ -34,12 +38,17 @@ from node.abci.messages import (
 from node.application import Admitted, Application, TxResult
 from node.blocks import validators_of
 from node.errors import Code, GenesisError, NodeError, OrderError, TransactionRefused
-from node.light import Timestamp, Validator, in_order, keccak256
+from node.light import LightError, Timestamp, Validator, format_time, in_order, keccak256
 from node.mempool import Mempool, NotTaken
 from node.sequencer import final_key
 
 # CometBFT's answer where the rules allow a transaction but there is no room for it; else it is "".
 POOL_CODESPACE: Final = "moneo-pool"
+# `filter_peers`: a peer's id, or its address, of which nothing depends.
+_FILTER: Final = re.compile(r"/p2p/filter/(?:id/([0-9a-f]{40})|addr/.*)", re.ASCII)
+# Where misbehaviour is kept, and how much of it.
+_MISBEHAVIOUR: Final = b"misbehaviour"
+MAX_MISBEHAVIOUR: Final = 100
 _NO_ROOM: Final = 1
 _NOT_HERE: Final = 1
 # A full block with its votes and evidence is far below.
@@ -55,16 +64,26 @@ class Service:
     """Answers CometBFT. Its four connections ask at the same time; what orders blocks is serial."""
 
     def __init__(
-        self, application: Application, pool: Mempool, on_failure: Callable[[BaseException], None]
+        self,
+        application: Application,
+        pool: Mempool,
+        on_failure: Callable[[BaseException], None],
+        is_allowed: Callable[[bytes], bool] = lambda _node_id: False,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        """Answer for `application`; `on_failure` gets what has no answer, from any thread."""
+        """Answer for `application`; `on_failure` gets what has no answer, from any thread.
+
+        `is_allowed` says of a node's id whether it is let in; `on_change` is called after a height
+        that has changed what the members have decided.
+        """
         self._application = application
         self._pool = pool
         self._on_failure = on_failure
+        self._is_allowed = is_allowed
+        self._on_change = on_change
         self._ordering = Lock()
         self._admitting = Lock()
-        # What was finalized and waits for its commit: height, the block that its header shows, hashes.
-        self._pending: tuple[int, int, list[bytes]] | None = None
+        self._pending: _Pending | None = None
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """Return the service for a gRPC server."""
@@ -162,7 +181,8 @@ class Service:
         with self._ordering:
             shown = self._application.chain.head().block_number
             done = self._application.finalize(request.height, time, request.txs)
-            self._pending = (request.height, shown, [keccak256(raw) for raw in request.txs])
+            hashes = [keccak256(raw) for raw in request.txs]
+            self._pending = _Pending(request.height, shown, hashes, self._misbehaviour(request))
         return {
             "app_hash": done.app_hash,
             "tx_results": [_result(each) for each in done.results],
@@ -176,15 +196,67 @@ class Service:
         with self._ordering:
             if self._pending is None:
                 raise OrderError("CometBFT commits what was not finalized")
-            height, shown, hashes = self._pending
-            key = final_key(shown)
+            pending, chain = self._pending, self._application.chain
+            key, before = final_key(pending.shown), chain.consortium
             # An empty height shows again what one before it has shown.
             first = self._application.get_extra(key) is None
-            self._application.commit({key: height.to_bytes(8, "big")} if first else {})
+            shown = {key: pending.height.to_bytes(8, "big")} if first else {}
+            self._application.commit({**shown, **pending.misbehaviour})
             self._pending = None
-        self._pool.remove(hashes)
+        self._pool.remove(pending.hashes)
+        if chain.consortium is not before:
+            self._on_change()
         # Everything is kept: a light block is asked for as long as there is evidence to make.
         return {"retain_height": 0}
+
+    def _misbehaviour(self, request: Any) -> dict[bytes, bytes]:
+        """Return what is kept of the misbehaviour that a block proves, with that of blocks before."""
+        found = [_misbehaviour_json(each) for each in request.misbehavior]
+        if not found:
+            return {}
+        kept = [*read_misbehaviour(self._application), *found][-MAX_MISBEHAVIOUR:]
+        return {_MISBEHAVIOUR: json.dumps(kept, separators=(",", ":")).encode()}
+
+    # Peers
+
+    def query(self, request: Any) -> dict[str, Any]:
+        """Say whether a peer is let in. Other questions have their own door."""
+        asked = _FILTER.fullmatch(request.path)
+        if asked is None:
+            return {"code": _NOT_HERE, "log": "ask over JSON-RPC"}
+        if asked[1] and not self._is_allowed(bytes.fromhex(asked[1])):
+            return {"code": _NOT_HERE, "log": "this node is no member's"}
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """What was finalized and waits for its commit: `shown` is the block that its header shows."""
+
+    height: int
+    shown: int
+    hashes: list[bytes]
+    misbehaviour: dict[bytes, bytes]
+
+
+def read_misbehaviour(application: Application) -> list[dict[str, Any]]:
+    """Return the newest misbehaviour that blocks have proven, oldest first."""
+    kept: list[dict[str, Any]] = json.loads(application.get_extra(_MISBEHAVIOUR) or b"[]")
+    return kept
+
+
+def _misbehaviour_json(each: Any) -> dict[str, Any]:
+    known = 0 <= each.type < len(MISBEHAVIOURS)
+    try:
+        time = format_time(Timestamp(each.time.seconds, each.time.nanos))
+    except LightError:
+        time = ""
+    return {
+        "kind": MISBEHAVIOURS[each.type if known else 0],
+        "validator": "0x" + each.validator.address.hex(),
+        "height": each.height,
+        "time": time,
+    }
 
 
 def _result(result: TxResult) -> dict[str, Any]:
@@ -203,8 +275,7 @@ _ANSWERS: Final[dict[str, Callable[[Service, Any], dict[str, Any]]]] = {
     "Info": Service.info,
     "InitChain": Service.init_chain,
     "CheckTx": Service.check_tx,
-    # Questions have their own door; not answering "yes" also keeps peers out if they are asked about.
-    "Query": lambda _service, _request: {"code": _NOT_HERE, "log": "ask over JSON-RPC"},
+    "Query": Service.query,
     "PrepareProposal": Service.prepare_proposal,
     "ProcessProposal": Service.process_proposal,
     "FinalizeBlock": Service.finalize_block,

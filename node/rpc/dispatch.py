@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From the bytes of a request to the bytes of its answer: JSON-RPC 2.0, sections 4 to 6.
 
-Methods run in threads, calls in a lane of their own, so that a slow one holds up neither the
+Methods run in threads, what other processes are asked for (calls, CometBFT) in a lane of its own, so that a slow one holds up neither the
 others nor the event loop. Whatever a method raises becomes an error object.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from anyio import CapacityLimiter, to_thread
 
-from node.errors import UnknownBlock
+from node.errors import NotReady, UnknownBlock
 from node.rpc.errors import (
     InternalError,
     InvalidParams,
@@ -104,6 +104,8 @@ class Dispatcher:
             )
         except UnknownBlock as error:
             raise Refused(f"header not found: {error}") from error
+        except NotReady as error:
+            raise Refused(str(error)) from error
         except RpcError:
             raise
         except Exception as error:

@@ -10,7 +10,7 @@ made of (PROTOCOL §5 and §6).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -19,11 +19,13 @@ from eth_typing import Address
 
 from node.application import Application
 from node.calls import AccessList, Call, CallFailed, CallPool, CallReverted, CallsBusy
+from node.card import Card
 from node.chain import Chain
 from node.errors import Code, TransactionRefused, UnknownBlock
 from node.light import keccak256
 from node.mempool import NotTaken
 from node.orderer import Orderer
+from node.rpc.consortium import consensus_json, member_json
 from node.rpc.errors import InvalidParams, LimitExceeded, Refused, Reverted
 from node.rpc.hexes import (
     LATEST,
@@ -57,6 +59,8 @@ from node.vm import MAX_TRANSACTION_GAS
 CLIENT_VERSION: Final = "moneo/0.1.0"
 MAX_PROOF_SLOTS: Final = 128
 MAX_FEE_HISTORY: Final = 1_024
+# In one answer; a verifier follows no more of them from where its trust begins.
+MAX_ERAS: Final = 256
 MAX_PERCENTILES: Final = 100
 # The gas of a transaction pays for about as many.
 MAX_ACCESS_ADDRESSES: Final = 256
@@ -87,6 +91,7 @@ class Backend:
     sequencer: Orderer
     calls: CallPool
     filters: Filters
+    cards: Callable[[], Sequence[Card]] = tuple
 
     def number(self, ref: BlockRef) -> int:
         """Return the number of the block referred to. Raises UnknownBlock."""
@@ -125,7 +130,7 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method: what does it, its parameters in order, and whether it is for the workers."""
+    """A method: what does it, its parameters in order, and whether it waits for another process."""
 
     function: Callable[..., Any]
     params: tuple[Param, ...] = ()
@@ -355,7 +360,7 @@ def _capped(call: Call, cap: int) -> Call:
 
 
 def _call(node: Backend, call: Call, ref: BlockRef) -> str:
-    capped = _capped(call, node.chain.genesis.gas_limit)
+    capped = _capped(call, node.chain.gas_limit)
     return data(_answered(node.calls.call, capped, node.number(ref)))
 
 
@@ -465,9 +470,37 @@ def _light_block(node: Backend, ref: BlockRef) -> dict[str, Any] | None:
     }
 
 
-def _eras(_node: Backend) -> list[dict[str, Any]]:
-    # The validators are genesis's: no height has changed the set.
-    return []
+def _eras(node: Backend, after: int) -> list[dict[str, Any]]:
+    heights = (node.application.era_height(era) for era in range(node.chain.consortium.era + 1))
+    newest = node.sequencer.height
+    # The newest has been decided, and its block may still be on its way.
+    there = [height for height in heights if height is not None and after < height <= newest]
+    return [node.sequencer.light_block_json(height) for height in there[:MAX_ERAS]]
+
+
+def _members(node: Backend) -> list[dict[str, Any]]:
+    """Return the members with their records; none where genesis had no records of them."""
+    if not node.chain.genesis.records:
+        return []
+    cards = {card.member.account: card for card in node.cards()}
+    members = node.chain.consortium.members
+    return [member_json(each, cards.get(each.account)) for each in members]
+
+
+def _consensus(node: Backend) -> dict[str, Any]:
+    found = node.sequencer.consensus()
+    return {
+        "validator": data(node.sequencer.validator),
+        **consensus_json(node.application, found),
+    }
+
+
+def _syncing(node: Backend) -> bool | dict[str, str]:
+    if not node.sequencer.is_catching_up():
+        return False
+    # How far the others are, CometBFT does not tell.
+    head = quantity(node.chain.head().block_number)
+    return {"startingBlock": "0x0", "currentBlock": head, "highestBlock": head}
 
 
 def _ancestry(node: Backend, number: int, of_number: int) -> dict[str, Any]:
@@ -515,10 +548,10 @@ METHODS: Final[Mapping[str, Method]] = {
     "web3_sha3": Method(lambda _node, value: data(keccak256(value)), (Param("data", parse_data),)),
     "net_version": Method(_net_version),
     "net_listening": Method(_always(True)),
-    "net_peerCount": Method(_always("0x0")),
+    "net_peerCount": Method(lambda node: quantity(node.sequencer.peer_count()), calls=True),
     "eth_chainId": Method(_chain_id),
     "eth_blockNumber": Method(_block_number),
-    "eth_syncing": Method(_always(False)),
+    "eth_syncing": Method(_syncing, calls=True),
     "eth_accounts": Method(_always([])),
     "eth_gasPrice": Method(_always("0x0")),
     "eth_maxPriorityFeePerGas": Method(_always("0x0")),
@@ -560,7 +593,9 @@ METHODS: Final[Mapping[str, Method]] = {
     ),
     "eth_unsubscribe": Method(_need_socket, (_SUBSCRIPTION_ID,)),
     "moneo_getLightBlock": Method(_light_block, (Param("block", parse_block),)),
-    "moneo_getEras": Method(_eras),
+    "moneo_getEras": Method(_eras, (Param("after height", parse_count, 0),), calls=True),
+    "moneo_getMembers": Method(_members),
+    "moneo_getConsensus": Method(_consensus, calls=True),
     "moneo_getAncestry": Method(_ancestry, (_NUMBER, Param("of block number", parse_count))),
     "moneo_status": Method(_status),
 }

@@ -22,7 +22,7 @@ from eth_utils.exceptions import ValidationError
 
 import contracts
 from node.application import Application
-from node.chain import Chain
+from node.chain import STATE_KIND, Chain
 from node.db import LevelDB
 from node.errors import ChainError, StorageError, UnknownBlock
 from node.genesis import encode
@@ -166,6 +166,24 @@ class TestFounding:
         del chain.db[node]
         with pytest.raises(ChainError):
             Chain(chain.db, genesis())
+
+    def test_missing_node_of_the_newest_state_is_found_at_the_start_or_not_needed_for_it(
+        self, tmp_path: Path
+    ) -> None:
+        db = LevelDB(tmp_path / "chain")
+        Chain(db, genesis())
+        missed = 0
+        for key, value in list(db.scan()):
+            if key.startswith(STATE_KIND):
+                del db[key]
+                try:
+                    Chain(db, genesis())
+                except ChainError:
+                    missed += 1
+                db[key] = value
+        assert missed > 1
+        Chain(db, genesis())
+        db.close()
 
     def test_genesis_whose_member_is_a_contract_founds_nothing(self, tmp_path: Path) -> None:
         db = LevelDB(tmp_path / "chain")

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_utils.exceptions import ValidationError
 
 import contracts
 from node.application import Application
 from node.chain import Chain
 from node.db import LevelDB
-from node.errors import ChainError, Code, TransactionRefused
+from node.errors import ChainError, Code, OrderError, TransactionRefused, UpgradeNeeded
 from node.genesis import consortium, encode, parse
 from node.governance import (
     Consortium,
@@ -29,6 +30,7 @@ from node.governance import (
     validator_updates,
 )
 from node.light import Validator, in_order, validators_hash
+from node.vm import MoneoVM
 from tests.contracts.evm import calldata
 from tests.contracts.provinces import CHAIN_ID, Council, province, provinces, public
 from tests.support.node_core import Call, at
@@ -137,6 +139,91 @@ class TestOnTheChain:
         gone = Validator(province(3).member.validator_key, 0)
         assert validator_updates(CURRENT, governance(app)) == (gone,)
 
+    def test_updates_are_those_since_the_last_and_the_same_after_a_crash(
+        self, app: Application
+    ) -> None:
+        joining = decided(0, "admit", FIFTH.proof(), **FIFTH.member.values())
+        leaving = decided(1, "remove", account=province(3).account)
+        # With five members four have to agree, and the newest may.
+        leaving.append(
+            signed(40, 0, "vote", 2, True, *about("remove", account=province(3).account))
+        )
+        joined = ((FIFTH.member.validator_key, 1),)
+        left = ((province(3).member.validator_key, 0),)
+        wanted = {1: ((), ()), 2: (joining, joined), 3: ((), ()), 4: (leaving, left), 5: ((), ())}
+        for height, (txs, updates) in wanted.items():
+            # What was finalized and not committed is gone with the process.
+            assert app.finalize(height, at(9), decided(1, "remove", account=FIFTH.account))
+            done = app.finalize(height, at(height), txs)
+            again = Application(app.chain).finalize(height, at(height), txs)
+            assert (done, done.validators) == (again, updates)
+            app.commit()
+            app = Application(Chain(app.chain.db, app.chain.genesis))
+        assert set(app.validators()) == set(governance(app).validators)
+        assert [app.era_height(era) for era in range(1, 5)] == [None, 3, 5, None]
+
+    def test_era_that_changes_nothing_for_cometbft_has_no_height(
+        self, app: Application, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("node.application.validator_updates", lambda _current, _wanted: ())
+        before = app.validators()
+        codes(app, *decided(0, "remove", account=province(3).account))
+        assert governance(app).era == 2
+        assert (app.era_height(2), app.validators()) == (None, before)
+
+    def test_voted_gas_limit_holds_from_the_next_block_on(self, app: Application) -> None:
+        votes = decided(0, "gas-limit", gas_limit=1_000_000)
+        after = signed(3, 0, "register_log", bytes(31) + b"\1", IDENTITY)
+        assert codes(app, *votes, after) == [Code.OK] * 4
+        assert app.chain.gas_limit == 1_000_000
+        two = [signed(n, 1, "register_log", bytes([n]) * 32, IDENTITY) for n in range(2)]
+        assert app.process(two[:1])
+        assert not app.process(two)
+        assert not app.process([b""] * 48)
+        assert app.propose(two, 100_000) == two[:1]
+        assert codes(app, *two) == [Code.OK, Code.BLOCK_FULL]
+        opened = Chain(app.chain.db, app.chain.genesis)
+        limits = [opened.header(number).gas_limit for number in range(3)]
+        assert limits == [3_000_000, 3_000_000, opened.gas_limit]
+        header, parent = opened.header(2), opened.header(1)
+        MoneoVM.validate_header(header, parent, opened.gas_limit_after(parent))
+        for limit in (None, 3_000_000, 1_000_001):
+            with pytest.raises(ValidationError, match="gas limit"):
+                MoneoVM.validate_header(header, parent, limit)
+
+    def test_program_that_does_not_know_the_plan_stops_at_its_height(
+        self, app: Application, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plan = bytes([5]) * 32
+        assert codes(app) == []
+        votes = decided(0, "upgrade", height=3, plan=plan)
+        assert codes(app, *votes) == [Code.OK] * 3
+        later = signed(3, 0, "register_log", bytes([3]) * 32, IDENTITY)
+        before = app.info()
+        for step in (
+            app.check_upgrade,
+            lambda: app.propose([later], 100_000),
+            lambda: app.process([later]),
+            lambda: app.finalize(3, at(3), [later]),
+        ):
+            with pytest.raises(UpgradeNeeded, match=f"height 3 .* plan {plan.hex()}"):
+                step()
+        with pytest.raises(OrderError):
+            app.commit()
+        assert Application(Chain(app.chain.db, app.chain.genesis)).info() == before
+        monkeypatch.setattr("node.governance.KNOWN_PLANS", frozenset({plan}))
+        assert codes(app, later) == [Code.OK]
+
+    def test_results_of_a_great_block_stay_below_what_cometbft_reads(
+        self, app: Application, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A voted gas limit has room for more results than CometBFT reads of an answer."""
+        monkeypatch.setattr("node.application.MAX_RESULTS_BYTES", 40)
+        refused = (*about("gas-limit", gas_limit=1), b"")
+        txs = [signed(n, 0, "propose", *refused) for n in range(3)]
+        results = app.finalize(1, at(1), txs).results
+        assert [len(each.data) for each in results] == [40, 0, 0]
+
     def test_keys_not_shown_to_be_held_never_reach_a_block(self, app: Application) -> None:
         payload = contracts.encode_payload("admit", **FIFTH.member.values())
         for proof, code in ((_changed(100), Code.BAD_SIGNATURE), (FIFTH.proof(), Code.OK)):
@@ -154,6 +241,17 @@ def signed(number: int, nonce: int, function: str, *arguments: Any) -> bytes:
     data = calldata("Consortium", function, arguments)
     key = province(number).account_key
     return Call(nonce, data=data, gas=1_000_000, chain_id=CHAIN_ID, key=key).typed()
+
+
+def decided(nonce: int, kind: str, proof: bytes = b"", **values: Any) -> list[bytes]:
+    """Transactions by which the first three of four decide as their proposal of this nonce from 0."""
+    content = about(kind, **values)
+    votes = [signed(n, nonce, "vote", nonce + 1, True, *content) for n in (1, 2)]
+    return [signed(0, nonce, "propose", *content, proof), *votes]
+
+
+def about(kind: str, **values: Any) -> tuple[int, bytes]:
+    return contracts.kind_number(kind), contracts.encode_payload(kind, **values)
 
 
 def codes(app: Application, *txs: bytes) -> list[int]:

@@ -17,6 +17,7 @@ import contracts
 from node.light import (
     EMPTY_ROOT,
     TrieNodes,
+    format_time,
     from_rpc,
     keccak256,
     leaf_hash,
@@ -389,6 +390,8 @@ def test_light_block_carries_the_block_as_app_hash(client: Client, anchored: Any
     latest = client.rpc("moneo_getLightBlock", "finalized")["result"]
     assert parse_header(bytes(HexBytes(latest["evmHeader"]))).number >= anchored.blockNumber
     assert client.rpc("moneo_getEras")["result"] == []
+    assert client.rpc("moneo_getMembers")["result"] == []
+    assert client.rpc("net_peerCount")["result"] == "0x0"
 
 
 def test_ancestry_leads_from_a_newer_header_to_an_older(client: Client, anchored: Any) -> None:
@@ -474,6 +477,19 @@ def test_chain_goes_on_after_all_that(client: Client, anchored: Any) -> None:
     receipt = client.send(register)
     assert receipt.status == 1
     assert wait_final(client, receipt.blockNumber)
+    consensus = client.rpc("moneo_getConsensus")["result"]
+    (validator,) = consensus.pop("validators")
+    assert validator == {
+        "address": consensus["validator"],
+        "publicKey": "0x" + client.node.chain.genesis.validators[0][0].hex(),
+        "power": 10,
+        "account": None,
+        "signed": True,
+    }
+    block = from_rpc(client.node.sequencer.light_block_json(consensus["height"]))
+    told = (consensus["time"], consensus["catchingUp"], consensus["peers"])
+    assert told == (format_time(block.header.time), False, [])
+    assert consensus["misbehaviour"] == []
     status = client.rpc("moneo_status")["result"]
     assert status["blockNumber"] == status["finalizedNumber"] == receipt.blockNumber
     assert status["waiting"] == 0

@@ -10,16 +10,27 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+import contracts
 from node.application import Admitted
 from node.chain import Chain
 from node.db import LevelDB
 from node.errors import ChainError, GenesisError, TransactionRefused
-from node.genesis import Genesis
+from node.genesis import GENESIS_FILE, Genesis, consortium, encode
 from node.light import from_rpc as light_block_of
 from node.light import keccak256, parse_time, verify_light_block
 from node.mempool import LIFETIME_SECONDS, MAX_COUNT, NONCE_WINDOW, Mempool, NotTaken
+from node.run import Node, StartError, listen
 from node.sequencer import Sequencer
-from tests.support.node_core import MEMBER, OTHER_MEMBER, STRANGER, address_of, register_log
+from tests.contracts.provinces import province
+from tests.support.node_core import (
+    MEMBER,
+    OTHER_MEMBER,
+    STRANGER,
+    Call,
+    address_of,
+    calldata,
+    register_log,
+)
 from tests.support.ordered import (
     KEY,
     SECOND,
@@ -213,6 +224,51 @@ def test_two_validators_are_not_for_the_sequencer(tmp_path: Path, genesis: Genes
     database.close()
 
 
+def test_consortium_is_not_for_the_sequencer_even_of_one(tmp_path: Path) -> None:
+    members = [province(0).member]
+    alone = consortium("test-0123456789abcdef", 5, "2025-11-22T08:26:40Z", members)
+    database = LevelDB(tmp_path)
+    with pytest.raises(GenesisError, match="with --comet"):
+        Sequencer(Watched(Chain(database, alone)), province(0).validator_key)
+    database.close()
+
+
+def test_upgrade_that_is_not_known_ends_the_node_and_one_that_knows_it_goes_on(
+    tmp_path: Path, genesis: Genesis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heights 1 to 5 hold nothing, the proposal, nothing, the vote that decides, nothing."""
+    plan = bytes([5]) * 32
+    content = (
+        contracts.kind_number("upgrade"),
+        contracts.encode_payload("upgrade", height=6, plan=plan),
+    )
+    propose = calldata("propose(uint256,bytes,bytes)", *content, b"")
+    vote = calldata("vote(uint256,bool,uint256,bytes)", 1, True, *content)
+    later = register_log(1).typed()
+    with ordering(tmp_path, genesis) as ordered:
+        ordered.sequencer.start()
+        for raw in (
+            Call(data=propose, gas=1_000_000).typed(),
+            Call(data=vote, gas=1_000_000, key=OTHER_MEMBER).typed(),
+        ):
+            ordered.send(raw)
+            assert not ordered.failed
+            ordered.settle()
+        assert ordered.sequencer.height == 5
+        ordered.send(later)
+        ordered.settle()
+        assert (ordered.failed, ordered.sequencer.height) == (True, 5)
+        assert plan.hex() in str(ordered.sequencer.failure)
+    (tmp_path / GENESIS_FILE).write_bytes(encode(genesis))
+    with pytest.raises(StartError, match=f"height 6 .* plan {plan.hex()}"):
+        Node(tmp_path, listen("127.0.0.1", 0))
+    monkeypatch.setattr("node.governance.KNOWN_PLANS", frozenset({plan}))
+    with ordering(tmp_path, genesis) as ordered:
+        ordered.sequencer.start()
+        ordered.send(later)
+        assert ordered.settle() == 7
+
+
 def test_height_that_is_not_there_is_named(tmp_path: Path, genesis: Genesis) -> None:
     with ordering(tmp_path, genesis) as ordered:
         for ask in (ordered.sequencer.light_block_json, ordered.sequencer.block_bytes):
@@ -301,6 +357,16 @@ def test_pending_nonce_counts_the_run_only(pool: Pool) -> None:
     assert pool.mempool.pending_nonce(b"a") == 1
     pool.add(b"a", 1)
     assert pool.mempool.pending_nonce(b"a") == 3
+
+
+def test_all_that_waits_can_be_taken_in_order(pool: Pool) -> None:
+    for sender, nonce in ((b"a", 1), (b"b", 0), (b"a", 0), (b"b", 2)):
+        pool.add(sender, nonce)
+        pool.now += 1
+    taken = pool.mempool.take()
+    assert taken == [b"b\0\0\0\0", b"a\0\0\0\0", b"a\0\0\0\1"]
+    assert (len(pool.mempool), pool.mempool.take()) == (0, [])
+    assert pool.mempool.pending_nonce(b"a") == 0
 
 
 def test_removing_what_is_not_there_is_nothing(pool: Pool) -> None:

@@ -28,7 +28,7 @@ from node.cli import app
 from node.db import LevelDB
 from node.doctor import check
 from node.errors import ChainError, GenesisError, NodeError, UnknownBlock
-from node.genesis import GENESIS_FILE, KEY_FILE, load
+from node.genesis import GENESIS_FILE, KEY_FILE, load, load_validator_key
 from node.mempool import NotTaken
 from node.run import Node, listen
 from node.sequencer import light_key
@@ -41,7 +41,7 @@ STATE = f"{FOLDER}/data/priv_validator_state.json"
 
 
 def made(home: Path) -> Path:
-    return prepare(home, load(home), bytes(32), PEERING)
+    return prepare(home, load(home), bytes(32), PEERING.listen)
 
 
 def command(*words: str | Path) -> Result:
@@ -78,6 +78,19 @@ def test_another_validators_key_is_refused(tmp_path: Path) -> None:
         made(one)
 
 
+def test_voted_key_takes_the_place_of_the_old_and_keeps_what_was_signed(tmp_path: Path) -> None:
+    one, other = found_homes(tmp_path, 2)
+    made(one)
+    (one / STATE).write_text('{"height": "7", "round": 0, "step": 3}')
+    (one / KEY_FILE).write_bytes((other / KEY_FILE).read_bytes())
+    key = load_validator_key(other).public_key().public_bytes_raw()
+    with pytest.raises(GenesisError, match="not the key"):
+        prepare(one, load(one), bytes(32), PEERING.listen, lambda each: each != key)
+    prepare(one, load(one), bytes(32), PEERING.listen, lambda each: each == key)
+    made(one)
+    assert json.loads((one / STATE).read_text())["height"] == "7"
+
+
 def test_path_too_long_for_a_socket_is_said(tmp_path: Path) -> None:
     (home,) = found_homes(tmp_path / ("x" * 100), 1)
     with pytest.raises(GenesisError, match="too long a path"):
@@ -93,9 +106,11 @@ def test_only_a_rehearsal_on_one_machine_is_lenient(
     tmp_path: Path, listen: str, strict: str
 ) -> None:
     (home,) = found_homes(tmp_path, 1)
-    folder = prepare(home, load(home), bytes(32), Peering(listen))
+    folder = prepare(home, load(home), bytes(32), listen)
     settings = (folder / "config/config.toml").read_text()
     assert f"addr_book_strict = {strict}\n" in settings
+    assert "filter_peers = true\n" in settings
+    assert "max_num_inbound_peers = 128\n" in settings
     assert f"allow_duplicate_ip = {'true' if strict == 'false' else 'false'}\n" in settings
     assert f'"unix://{folder / APPLICATION_SOCKET}"' in settings
     assert f'"unix://{folder / RPC_SOCKET}"' in settings

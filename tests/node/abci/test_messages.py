@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from node.abci.messages import _FIELDS, METHODS
+from node.abci.messages import _FIELDS, METHODS, MISBEHAVIOURS
 from tests.go.test_cometbft_judge import HERE, go
 
 # Kept as int32 here, as they are on the wire.
 ENUMERATIONS = {
-    "CheckTxType", "ProposalStatus", "VerifyStatus", "Result",
+    "CheckTxType", "ProposalStatus", "VerifyStatus", "Result", "MisbehaviorType",
 }  # fmt: skip
 
 
@@ -37,6 +37,14 @@ def test_message_has_these_fields(name: str, proto: str) -> None:
         kind = "|".join(ENUMERATIONS) if line.startswith("int32 ") else line.split(" ")[-4]
         written = re.sub(r"^(repeated )?\S+", rf"\1(?:[a-z.]*\\.)?(?:{kind})", line)
         assert re.search(rf"[{{;] *{written}[ ;]", f"; {message[1]}"), line
+
+
+def test_kinds_of_misbehaviour_have_these_numbers(proto: str) -> None:
+    declared = re.search(r" enum MisbehaviorType \{(.*?)\}", proto)
+    assert declared
+    assert re.findall(r"(\w+) = (\d+);", declared[1]) == [
+        (name, str(number)) for number, name in enumerate(MISBEHAVIOURS)
+    ]
 
 
 def test_service_has_these_methods(proto: str) -> None:

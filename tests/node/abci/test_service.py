@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import grpc
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,16 +26,25 @@ from node.abci.messages import (
     REJECT_OFFER,
     SERVICE,
 )
-from node.abci.service import POOL_CODESPACE, Server, Service
+from node.abci.service import (
+    MAX_MISBEHAVIOUR,
+    POOL_CODESPACE,
+    Server,
+    Service,
+    read_misbehaviour,
+)
 from node.application import MAX_RESULT_BYTES, Application, Finalized
 from node.blocks import MAX_BLOCK_BYTES
 from node.chain import Chain
 from node.db import LevelDB
-from node.errors import Code, GenesisError, OrderError, StorageError
-from node.genesis import Genesis
+from node.errors import Code, GenesisError, OrderError, StorageError, UpgradeNeeded
+from node.genesis import GENESIS_FILE, Genesis, consortium, encode
+from node.governance import key_proof
 from node.light import Timestamp, keccak256
 from node.mempool import NONCE_WINDOW, Mempool
 from node.sequencer import final_key
+from tests.contracts.provinces import CHAIN_ID, province, provinces
+from tests.node.test_governance import about, decided, signed
 from tests.support.comet import found_homes, started
 from tests.support.node_core import (
     FOUNDED,
@@ -342,6 +353,100 @@ class TestHeights:
         assert (update.pub_key.ed25519, update.power) == (bytes([7]) * 32, 0)
 
 
+class TestMisbehaviour:
+    def blamed(self, height: int = 3, kind: int = 1, **time: int) -> dict[str, Any]:
+        validator = {"address": bytes([height % 256]) * 20, "power": 1}
+        moment = time or {"seconds": FOUNDED, "nanos": 500_000_000}
+        return {"type": kind, "validator": validator, "height": height, "time": moment}
+
+    def make(self, asked: Asked, *blamed: dict[str, Any]) -> None:
+        height = asked.application.info().height + 1
+        asked.ask("FinalizeBlock", height=height, time={"seconds": FOUNDED}, misbehavior=blamed)
+
+    def test_is_kept_with_its_height_and_not_before(self, asked: Asked) -> None:
+        self.make(asked, self.blamed(), self.blamed(4, kind=2))
+        assert read_misbehaviour(asked.application) == []
+        asked.ask("Commit")
+        expected = {
+            "kind": "DUPLICATE_VOTE", "validator": "0x" + "03" * 20, "height": 3,
+            "time": "2025-11-22T08:26:40.5Z",
+        }  # fmt: skip
+        first, second = read_misbehaviour(asked.application)
+        assert (first, second["kind"]) == (expected, "LIGHT_CLIENT_ATTACK")
+        asked.make()
+        again = Application(Chain(asked.database, genesis()))
+        assert read_misbehaviour(again) == [first, second]
+
+    def test_newest_are_kept_and_the_chain_is_the_same(self, asked: Asked) -> None:
+        for height in range(MAX_MISBEHAVIOUR // 2 + 1):
+            self.make(asked, self.blamed(2 * height), self.blamed(2 * height + 1))
+            asked.ask("Commit")
+        heights = [each["height"] for each in read_misbehaviour(asked.application)]
+        assert heights == list(range(2, MAX_MISBEHAVIOUR + 2))
+        assert asked.application.info().app_hash == asked.application.chain.hash_of(0)
+
+    def test_kind_or_time_that_is_none_does_not_stop_the_node(self, asked: Asked) -> None:
+        self.make(asked, self.blamed(kind=9), self.blamed(kind=-1, seconds=2**62))
+        asked.ask("Commit")
+        told = read_misbehaviour(asked.application)
+        assert [(each["kind"], each["time"] == "") for each in told] == [
+            ("UNKNOWN", False), ("UNKNOWN", True),
+        ]  # fmt: skip
+        assert asked.failures == []
+
+
+class TestVotes:
+    @pytest.fixture
+    def governed(self, tmp_path: Path) -> Iterator[Asked]:
+        asked = Asked(tmp_path / "governed", founded_by_four())
+        yield asked
+        asked.database.close()
+
+    def test_removed_members_transactions_leave_the_mempool(self, governed: Asked) -> None:
+        waiting = [signed(3, n, "register_log", bytes([n + 1]) * 32, NAME) for n in range(2)]
+        assert [governed.check(each)[0] for each in waiting] == [Code.OK] * 2
+        governed.make(*decided(0, "remove", account=province(3).account))
+        for each in waiting:
+            assert governed.check(each, recheck=True) == (Code.NOT_ALLOWED, "")
+            assert governed.check(each) == (Code.NOT_ALLOWED, "")
+        assert len(governed.pool) == 0
+
+    def test_updates_are_handed_to_cometbft_with_the_height(self, governed: Asked) -> None:
+        gone = province(3).member
+        (update,) = governed.finalize(*decided(0, "remove", account=gone.account)).validator_updates
+        assert (update.pub_key.ed25519, update.power) == (gone.validator_key, 0)
+
+    def test_unknown_upgrade_ends_the_node_with_the_plans_name(self, governed: Asked) -> None:
+        plan = bytes([5]) * 32
+        governed.make()
+        governed.make(*decided(0, "upgrade", height=3, plan=plan))
+        for method in ("PrepareProposal", "ProcessProposal"):
+            with pytest.raises(UpgradeNeeded, match=plan.hex()):
+                governed.ask(method)
+        with pytest.raises(UpgradeNeeded, match=plan.hex()):
+            governed.finalize()
+        assert len(governed.failures) == 3
+        assert governed.application.info().height == 2
+
+    def test_peers_are_looked_at_after_a_decision_and_only_then(self, governed: Asked) -> None:
+        looked: list[int] = []
+        height = governed.application.info
+        governed.service._on_change = lambda: looked.append(height().height)
+        governed.make()
+        governed.make(signed(1, 0, "register_log", bytes([9]) * 32, NAME))
+        governed.make(*decided(0, "gas-limit", gas_limit=2_000_000)[:1], b"junk")
+        governed.make()
+        assert looked == [2, 3]
+
+
+NAME = bytes([1]) * 32
+
+
+def founded_by_four() -> Genesis:
+    members = [each.member for each in provinces(4)]
+    return consortium("test-0123456789abcdef", CHAIN_ID, "2025-11-22T08:26:40Z", members)
+
+
 @settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -367,6 +472,39 @@ def test_processes_with_other_seeds_zones_and_languages_agree(tmp_path: Path) ->
         (3, [Head(0, 1).anchor(9, nonce=1).typed(), Head(9, 2).anchor(70, 2).typed()]),
         (9, [register_log(3).typed(), register_log(9).typed(), b"\x02" * 900]),
     ]
+    said = fed_in_two_processes(tmp_path, blocks, found_homes(tmp_path / "founded", 1)[0])
+    hashes = [line.split()[1] for line in said]
+    assert [len(set(hashes)), hashes[0] == hashes[1]] == [3, True], "the second height is empty"
+
+
+def test_processes_with_other_seeds_zones_and_languages_hand_over_the_same_validators(
+    tmp_path: Path,
+) -> None:
+    fifth, key = province(40), Ed25519PrivateKey.from_private_bytes(bytes([7]) * 32)
+    account, public_key = province(1).account, key.public_key().public_bytes_raw()
+    changed = about("change-key", account=account, validator_key=public_key)
+    votes = [signed(n, 1, "vote", 2, True, *changed) for n in (0, 2)]
+    proof = key_proof(CHAIN_ID, account, key)
+    blocks: list[tuple[int, list[bytes]]] = [
+        (5, decided(0, "admit", fifth.proof(), **fifth.member.values())),
+        (6, [signed(1, 1, "propose", *changed, proof), *votes, signed(40, 0, "vote", 2, True, *changed)]),
+        (7, [*decided(2, "gas-limit", gas_limit=1_000_000), signed(40, 1, "vote", 3, True, *about("gas-limit", gas_limit=1_000_000))]),
+        (8, [signed(0, 3, "register_log", bytes([n]) * 32, NAME) for n in range(3)]),
+    ]  # fmt: skip
+    home = found_homes(tmp_path / "founded", 1)[0]
+    (home / GENESIS_FILE).write_bytes(encode(founded_by_four()))
+    said = fed_in_two_processes(tmp_path, blocks, home)
+    done = [MESSAGES["ResponseFinalizeBlock"].FromString(bytes.fromhex(line.split()[0])) for line in said]  # fmt: skip
+    updates = [{each.pub_key.ed25519: each.power for each in block.validator_updates} for block in done]  # fmt: skip
+    replaced = {province(1).member.validator_key: 0, public_key: 1}
+    assert updates == [{fifth.member.validator_key: 1}, replaced, {}, {}]
+    assert len({line.split()[1] for line in said}) == 4
+
+
+def fed_in_two_processes(
+    folder: Path, blocks: Sequence[tuple[int, list[bytes]]], founded: Path
+) -> list[str]:
+    """Return what two processes, as different as can be, say of the same heights: it is the same."""
     text = json.dumps([[FOUNDED + at, *(raw.hex() for raw in txs)] for at, txs in blocks])
     environments = [
         {"PYTHONHASHSEED": "0", "TZ": "UTC", "LANG": "C", "LC_ALL": "C"},
@@ -374,10 +512,10 @@ def test_processes_with_other_seeds_zones_and_languages_agree(tmp_path: Path) ->
     ]
     programs = []
     for number, environ in enumerate(environments):
-        (home,) = found_homes(tmp_path / str(number), 1)
+        home = folder / str(number)
+        shutil.copytree(founded, home)
         programs.append(started("-m", "tests.support.comet_work", "feed", home, **environ))
     said = [program.communicate(text, timeout=60) for program in programs]
     assert [program.returncode for program in programs] == [0, 0], said
     assert said[0][0] == said[1][0]
-    hashes = [line.split()[1] for line in said[0][0].splitlines()]
-    assert [len(set(hashes)), hashes[0] == hashes[1]] == [3, True], "the second height is empty"
+    return said[0][0].splitlines()
