@@ -12,7 +12,7 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -31,6 +31,9 @@ _ORIGIN = re.compile(r"[a-z0-9][a-z0-9.-]{0,127}(/[A-Za-z0-9._~-]{1,64}){1,8}")
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?")
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]{1,253}):([0-9]{1,5})")
 
+_PEER_LINE = re.compile(r"^peer *=.*$", re.MULTILINE)
+_NODE_TABLE = re.compile(r"^\[node\] *$", re.MULTILINE)
+
 
 class SettingsError(AnchorError):
     """The data folder or its moneo.toml can't be used; the text says what to do."""
@@ -44,7 +47,8 @@ class Settings:
     under; `rpc` and `listen` are HOST:PORT; `interval` the least number of seconds between two
     anchors; `max_ahead` how many seconds a batch's claimed time may be ahead of our clock;
     `log_by` the seconds within which a receipt promises that the batch is in the log; `workers` how
-    many processes answer HTTP.
+    many processes answer HTTP; `peer` where CometBFT listens to other provinces' nodes (HOST:PORT),
+    empty where the province's chain is its own.
     """
 
     data: Path
@@ -59,6 +63,7 @@ class Settings:
     listen: str = "127.0.0.1:8080"
     public_url: str = "http://127.0.0.1:8080"
     workers: int = 2
+    peer: str = ""
 
     @property
     def node_home(self) -> Path:
@@ -96,6 +101,16 @@ class Settings:
         return self.data / "trust.json"
 
     @property
+    def pilot(self) -> Path:
+        """What the province's own chain has left behind, where its log has gone to a consortium's."""
+        return self.data / "pilot"
+
+    @property
+    def pilot_trust_path(self) -> Path:
+        """The trust file of that chain, for evidence that was given out before."""
+        return self.pilot / "trust.json"
+
+    @property
     def rpc_url(self) -> str:
         """The node's JSON-RPC as a URL."""
         return self.rpc if "://" in self.rpc else f"http://{self.rpc}"
@@ -127,6 +142,10 @@ def _hosts(value: object) -> bool:
 def _address(value: object) -> bool:
     match = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
     return bool(match) and 0 < int(match[2]) < 65536 if match else False
+
+
+def _peer(value: object) -> bool:
+    return value == "" or _address(value)
 
 
 def _parts(url: str) -> SplitResult:
@@ -171,6 +190,7 @@ _LINE = ("một dòng chữ", "one line of text")
 _NAME = ("tên như example.vn/camau/2026", "a name such as example.vn/camau/2026")
 _HOST_NAMES = ("danh sách tên máy chủ", "a list of host names")
 _HOST_PORT = ("HOST:PORT", "HOST:PORT")
+_PEER = ("HOST:PORT, hoặc để trống", "HOST:PORT, or empty")
 _PAUSE = ("số giây, từ 0.05 đến 86400", "seconds, 0.05 to 86400")
 _DATABASE_URL = ("URL của cơ sở dữ liệu", "a database URL")
 _DAYS = ("số giây nguyên, nhiều nhất 31 ngày", "whole seconds, up to 31 days")
@@ -182,6 +202,7 @@ _KEYS = {
     ("province", "origin"): ("origin", _origin, _NAME),
     ("province", "hosts"): ("hosts", _hosts, _HOST_NAMES),
     ("node", "rpc"): ("rpc", _rpc, _HOST_PORT),
+    ("node", "peer"): ("peer", _peer, _PEER),
     ("anchor", "interval"): ("interval", _seconds, _PAUSE),
     ("anchor", "database"): ("database", _database, _DATABASE_URL),
     ("anchor", "max_ahead"): ("max_ahead", _whole_seconds, _DAYS),
@@ -225,6 +246,31 @@ def write(settings: Settings) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_durably(data / "moneo.toml", text.encode())
     write_durably(data / "version", f"{VERSION}\n".encode())
+
+
+def set_peer(settings: Settings, peer: str) -> None:
+    """Write `[node] peer` into moneo.toml, and leave all else in it as its operator wrote it.
+
+    SettingsError if the file would not be read back as just that.
+    """
+    path = settings.data / "moneo.toml"
+    text = _read(path).decode("utf-8")
+    line = f"peer = {json.dumps(peer)}"
+    if _PEER_LINE.search(text):
+        text = _PEER_LINE.sub(line, text, count=1)
+    elif _NODE_TABLE.search(text):
+        text = _NODE_TABLE.sub(lambda found: f"{found[0]}\n{line}", text, count=1)
+    else:
+        text += f"\n[node]\n{line}\n"
+    try:
+        written = _settings(settings.data, tomllib.loads(text))
+    except ValueError:
+        written = None
+    if written != replace(settings, peer=peer):
+        raise SettingsError(
+            f"moneo.toml: hãy tự ghi {line} dưới [node] · write {line} under [node] yourself"
+        )
+    write_durably(path, text.encode())
 
 
 def _settings(data: Path, tables: Mapping[str, Any]) -> Settings:

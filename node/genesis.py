@@ -20,20 +20,21 @@ and full records of its members, whose validators have a power of 1 each:
      "cometbft_chain_id": …, "evm_chain_id": …, "time": …,
      "members": [{"account": "0x<20 bytes>", "validator_key": "<base64, 32 bytes>",
                   "node_id": "0x<20 bytes>", "origin": "0x<32 bytes: SHA-256 of the log's origin>",
-                  "log_key_id": "0x<32 bytes>", "name": "0x<32 bytes: leaf hash of a salted record>",
+                  "log_key_id": "0x<32 bytes>", "name": "0x<32 bytes: SHA-256 of a disclosure>",
                   "hosts": "0x<32 bytes: likewise>"}],
      "gas_limit": 3000000}
+
+Name and hosts are RFC 9901 disclosures, which the members' cards show (`node.card`).
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import os
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -48,6 +49,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 import contracts
+from node import shape
 from node.durable import sync_folder, write_draft
 from node.errors import GenesisError
 from node.light import (
@@ -88,8 +90,6 @@ _MIN_NEW_EVM_CHAIN_ID: Final = 2**40
 
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,31}[a-z0-9])?", re.ASCII)
 _CHAIN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,50}", re.ASCII)
-_ADDRESS: Final = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
-_HASH: Final = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
 _ADDRESS_SIZE: Final = 20
 
 
@@ -178,7 +178,7 @@ def encode(genesis: Genesis) -> bytes:
         "time": genesis.time,
     }
     if genesis.records:
-        value["members"] = [_record_json(each) for each in genesis.records]
+        value["members"] = [record_json(each) for each in genesis.records]
     else:
         value["validators"] = [
             {"public_key": base64.b64encode(key).decode("ascii"), "power": power}
@@ -192,10 +192,10 @@ def encode(genesis: Genesis) -> bytes:
 def parse(data: bytes) -> Genesis:
     """Return the genesis that a file's bytes say; raises GenesisError for anything else."""
     _require(len(data) <= MAX_FILE_BYTES, f"it is over {MAX_FILE_BYTES} bytes long")
-    value = _parse_json(data)
+    value = shape.parse_json(data, MAX_BRACKETS)
     _require(isinstance(value, dict), "it is no JSON object")
     governed = value.get("format") == CONSORTIUM_FORMAT
-    value = _members_of(value, "genesis", _CONSORTIUM_PARSERS if governed else _PARSERS)
+    value = shape.members(value, "genesis", _CONSORTIUM_PARSERS if governed else _PARSERS)
     name = value.pop("format")
     if governed:
         return consortium(**value)
@@ -251,11 +251,7 @@ def found(home: Path, name: str, members: Sequence[bytes], now: Timestamp) -> Ge
     `members` are addresses of 20 bytes. A key that an interrupted founding left is used again.
     Raises GenesisError if there is a chain already, or a value cannot be.
     """
-    _require(
-        _NAME.fullmatch(name),
-        "tên chuỗi gồm 1 đến 33 chữ a-z, số 0-9 và gạch nối · "
-        "a chain's name is 1 to 33 of a-z, 0-9 and hyphens",
-    )
+    cometbft_chain_id = new_chain_id(name)
     for existing in (home / GENESIS_FILE, home / CHAIN_FOLDER):
         _require(
             not existing.exists(),
@@ -263,11 +259,11 @@ def found(home: Path, name: str, members: Sequence[bytes], now: Timestamp) -> Ge
         )
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        key = _validator_key(home)
+        key = validator_key(home)
         public_key = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         genesis = Genesis(
-            cometbft_chain_id=f"{name}-{secrets.token_hex(8)}",
-            evm_chain_id=_new_evm_chain_id(),
+            cometbft_chain_id=cometbft_chain_id,
+            evm_chain_id=new_evm_chain_id(),
             time=format_time(now),
             validators=((public_key, VALIDATOR_POWER),),
             members=tuple(members),
@@ -284,12 +280,24 @@ def _not_read(path: Path, error: OSError) -> str:
     return f"không đọc được tệp của nút · cannot read {path}: {error.strerror}"
 
 
-def _new_evm_chain_id() -> int:
+def new_chain_id(name: str) -> str:
+    """Return a fresh CometBFT chain id: `name`, and 64 random bits. Raises GenesisError."""
+    _require(
+        _NAME.fullmatch(name),
+        "tên chuỗi gồm 1 đến 33 chữ a-z, số 0-9 và gạch nối · "
+        "a chain's name is 1 to 33 of a-z, 0-9 and hyphens",
+    )
+    return f"{name}-{secrets.token_hex(8)}"
+
+
+def new_evm_chain_id() -> int:
+    """Return a fresh EVM chain id, of about 52 random bits."""
     span = MAX_EVM_CHAIN_ID - _MIN_NEW_EVM_CHAIN_ID
     return _MIN_NEW_EVM_CHAIN_ID + secrets.randbelow(span)
 
 
-def _validator_key(home: Path) -> Ed25519PrivateKey:
+def validator_key(home: Path) -> Ed25519PrivateKey:
+    """Return the validator's key from the node's home, made if it is not there. Raises GenesisError."""
     if (home / KEY_FILE).exists():
         return load_validator_key(home)
     key = Ed25519PrivateKey.generate()
@@ -316,7 +324,8 @@ def _validators_of(records: Sequence[contracts.Member]) -> tuple[tuple[bytes, in
     return tuple((each.validator_key, MEMBER_POWER) for each in records)
 
 
-def _record_json(record: contracts.Member) -> dict[str, str]:
+def record_json(record: contracts.Member) -> dict[str, str]:
+    """Return a member as `genesis.json` and cards write it."""
     values = {name: "0x" + value.hex() for name, value in record.values().items()}
     return values | {"validator_key": base64.b64encode(record.validator_key).decode("ascii")}
 
@@ -358,79 +367,16 @@ def _check_members(members: Sequence[bytes]) -> None:
     )
 
 
-def _parse_json(data: bytes) -> Any:
-    _require(data.count(b"{") + data.count(b"[") <= MAX_BRACKETS, "it has too many members")
-    try:
-        return json.loads(
-            data.decode("ascii"), object_pairs_hook=_unique_members, parse_constant=_no_constant
-        )
-    except ValueError as error:
-        raise GenesisError("it is not JSON in ASCII") from error
-
-
-def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    _require(len(value) == len(pairs), "a member is there twice")
-    return value
-
-
-def _no_constant(name: str) -> Any:
-    raise GenesisError(f"{name} is no JSON")
-
-
-def _members_of(value: Any, name: str, parsers: dict[str, Any]) -> dict[str, Any]:
-    """Return the members of a JSON object parsed, which have to be exactly those in `parsers`."""
-    _require(isinstance(value, dict) and value.keys() == parsers.keys(), f"{name} is incomplete")
-    return {member: parser(value[member]) for member, parser in parsers.items()}
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise GenesisError("a text is missing")
-    return value
-
-
-def _integer(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise GenesisError("a number is missing")
-    return value
-
-
-def _list(value: Any) -> Iterable[Any]:
-    if not isinstance(value, list):
-        raise GenesisError("a list is missing")
-    return value
-
-
-def _base64(value: Any) -> bytes:
-    text = _text(value)
-    try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise GenesisError("a key is not base64") from error
-    _require(base64.b64encode(data).decode("ascii") == text, "a key is not canonical base64")
-    return data
-
-
-def _address(value: Any) -> bytes:
-    text = _text(value)
-    _require(_ADDRESS.fullmatch(text), "a member is not 0x and 40 small hex digits")
-    return bytes.fromhex(text[2:])
-
-
 def _validator(value: Any) -> tuple[bytes, int]:
-    parsed = _members_of(value, "validator", {"public_key": _base64, "power": _integer})
+    parsed = shape.members(
+        value, "validator", {"public_key": shape.base64_bytes, "power": shape.integer}
+    )
     return parsed["public_key"], parsed["power"]
 
 
-def _hash(value: Any) -> bytes:
-    text = _text(value)
-    _require(_HASH.fullmatch(text), "a hash is not 0x and 64 small hex digits")
-    return bytes.fromhex(text[2:])
-
-
-def _record(value: Any) -> contracts.Member:
-    parsed = _members_of(value, "member", _RECORD_PARSERS)
+def record_of(value: Any) -> contracts.Member:
+    """Return the member that a JSON object says; the inverse of `record_json`. Raises GenesisError."""
+    parsed = shape.members(value, "member", _RECORD_PARSERS)
     try:
         return contracts.Member(**parsed)
     except ValueError as error:
@@ -438,27 +384,27 @@ def _record(value: Any) -> contracts.Member:
 
 
 _COMMON_PARSERS: Final = {
-    "format": _text,
-    "cometbft_chain_id": _text,
-    "evm_chain_id": _integer,
-    "time": _text,
-    "gas_limit": _integer,
+    "format": shape.text,
+    "cometbft_chain_id": shape.text,
+    "evm_chain_id": shape.integer,
+    "time": shape.text,
+    "gas_limit": shape.integer,
 }
 _PARSERS: Final = {
     **_COMMON_PARSERS,
-    "validators": lambda value: tuple(map(_validator, _list(value))),
-    "members": lambda value: tuple(map(_address, _list(value))),
+    "validators": lambda value: tuple(map(_validator, shape.items(value))),
+    "members": lambda value: tuple(map(shape.address, shape.items(value))),
 }
 _CONSORTIUM_PARSERS: Final = {
     **_COMMON_PARSERS,
-    "members": lambda value: tuple(map(_record, _list(value))),
+    "members": lambda value: tuple(map(record_of, shape.items(value))),
 }
 _RECORD_PARSERS: Final = {
-    "account": _address,
-    "validator_key": _base64,
-    "node_id": _address,
-    "origin": _hash,
-    "log_key_id": _hash,
-    "name": _hash,
-    "hosts": _hash,
+    "account": shape.address,
+    "validator_key": shape.base64_bytes,
+    "node_id": shape.address,
+    "origin": shape.hash32,
+    "log_key_id": shape.hash32,
+    "name": shape.hash32,
+    "hosts": shape.hash32,
 }

@@ -23,6 +23,7 @@ WHOLE = Settings(
     log_by=3600,
     listen="[::1]:8081",
     public_url="https://moneo.example/x",
+    peer="0.0.0.0:26656",
 )
 
 
@@ -55,6 +56,7 @@ def test_another_database_is_left_as_it_is() -> None:
         ("hosts", ("a b",), "[province] hosts"),
         ("hosts", ("a",) * 17, "[province] hosts"),
         ("rpc", "127.0.0.1", "[node] rpc"),
+        ("peer", "127.0.0.1", "[node] peer"),
         ("interval", 0.0, "[anchor] interval"),
         ("database", "moneo.db", "[anchor] database"),
         ("max_ahead", 0, "[anchor] max_ahead"),

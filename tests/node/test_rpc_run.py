@@ -19,13 +19,14 @@ from pathlib import Path
 import pytest
 import typer
 
-from node.cli import fetch_status, parse_endpoint
+from node.cli import parse_endpoint
 from node.db import LevelDB
 from node.errors import NodeError, StorageError
+from node.overview import NodeSilent, Rpc, status
 from node.run import Node, StartError, listen
 from tests.support.node_core import register_log
 from tests.support.province import free_addresses
-from tests.support.running_node import MEMBER, found_home, running, wait_until
+from tests.support.running_node import found_home, running, wait_until
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from node.cli import app; app()"]
@@ -90,7 +91,7 @@ def test_killed_node_leaves_no_workers_and_goes_on(tmp_path: Path) -> None:
         time.sleep(0.05)
     with running(home) as client:
         assert client.web3.eth.block_number == 0
-        assert fetch_status("127.0.0.1", int(client.node.url.rpartition(":")[2]))["height"] == 1
+        assert status(Rpc(client.node.url))["height"] == 1
 
 
 def test_what_is_in_the_way_is_one_sentence(tmp_path: Path) -> None:
@@ -139,15 +140,6 @@ def test_missing_home_and_silent_node_are_said(tmp_path: Path) -> None:
     assert "no node answers" in silent.stderr
 
 
-def test_init_founds_a_chain_once(tmp_path: Path) -> None:
-    words = ("init", "--home", str(tmp_path / "n"), "--name", "camau", "--member", MEMBER.address)
-    assert command(*words).stdout.startswith("camau-")
-    again = command(*words)
-    assert again.returncode == 2
-    assert again.stderr.count("\n") == 1
-    assert command(*words[:-1], "0x12").returncode == 2
-
-
 def test_endpoint_is_read_strictly() -> None:
     assert parse_endpoint("127.0.0.1:8545") == ("127.0.0.1", 8545)
     assert parse_endpoint("[::1]:1") == ("::1", 1)
@@ -184,6 +176,6 @@ def test_status_refuses_what_is_no_node() -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        with pytest.raises(ValueError, match="not a Moneo node"):
-            fetch_status("127.0.0.1", port)
+        with pytest.raises(NodeSilent, match="not a Moneo node"):
+            status(Rpc(f"127.0.0.1:{port}"))
         thread.join()
