@@ -22,7 +22,7 @@ def tool(name: str, how: str) -> str:
     found = shutil.which(name, path=os.pathsep.join(filter(None, places)))
     if found:
         return found
-    raise _missing(f"{name} is not there; get it by: {how}")
+    raise missing(f"{name} is not there; get it by: {how}")
 
 
 def chromium() -> str:
@@ -32,7 +32,7 @@ def chromium() -> str:
     """
     if found := shutil.which("chromium"):
         return found
-    raise _missing("Chromium is not there; get it by: apt-get install chromium")
+    raise missing("Chromium is not there; get it by: apt-get install chromium")
 
 
 def node_packages() -> Path:
@@ -44,7 +44,7 @@ def node_packages() -> Path:
     source, folder = ROOT / "tests" / "js", ROOT / ".tools" / "js"
     node, npm = shutil.which("node"), shutil.which("npm")
     if not node or not npm or _version(node) < MIN_NODE:
-        raise _missing(f"Node {MIN_NODE} or newer with npm is not there; get it by: nodejs.org")
+        raise missing(f"Node {MIN_NODE} or newer with npm is not there; get it by: nodejs.org")
     folder.mkdir(parents=True, exist_ok=True)
     lock = (source / "package-lock.json").read_bytes()
     stamp = folder / "installed"
@@ -57,7 +57,7 @@ def node_packages() -> Path:
             command, cwd=folder, capture_output=True, text=True, timeout=300, check=False
         )
         if done.returncode:
-            raise _missing(f"npm ci could not install tests/js: {done.stderr[-500:]}")
+            raise missing(f"npm ci could not install tests/js: {done.stderr[-500:]}")
         stamp.write_bytes(lock)
     _copy(source, folder)
     return folder
@@ -67,7 +67,7 @@ def node_program(name: str) -> Path:
     """Return a program that a package of tests/js brings; where there is none for this machine, skip."""
     program = node_packages() / "node_modules" / ".bin" / name
     if not program.exists():
-        raise _missing(f"{name} is not there: its package in tests/js is for another machine")
+        raise missing(f"{name} is not there: its package in tests/js is for another machine")
     return program
 
 
@@ -81,7 +81,7 @@ def _version(node: str) -> int:
     return int(said.lstrip("v").partition(".")[0])
 
 
-def _missing(reason: str) -> BaseException:
+def missing(reason: str) -> BaseException:
     """Return what ends a test without its judge: a failure in CI, else a skip with the reason."""
     if os.environ.get("CI") == "true":
         return pytest.fail.Exception(reason)
