@@ -2,9 +2,13 @@
 """Makes an evidence file out of what is stored: database and log, no node, no network.
 
 Batches, anchors and light blocks that several records share stand in the file once. A record is
-proven against the first anchor that was captured over it together with its issuer's slot. Beyond
-the limits on light blocks and signatures (PROTOCOL §7) the older anchors hang on the newest one's
-light block by ancestry.
+proven against the first anchor that was captured over it together with its issuer's slot.
+
+Validators who have handed over could sign their past anew. So what was anchored before they did hangs,
+by ancestry, on the light block that ended their era: every trust file of later on holds that one
+itself, and to one of before they have not handed over. Beyond the limits on light blocks and signatures
+(PROTOCOL §7) the older anchors hang on the next light block that has room, and the oldest eras are left
+to the trust file.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select
 
-from anchor.capture import HEAD_SUBJECT, ancestry_path, stored_eras, unpack
+from anchor.capture import HEAD_SUBJECT, Carried, ancestry_path, stored_eras, unpack
 from anchor.checkpoint import TlogProof
 from anchor.errors import AnchorError
 from anchor.evidence import (
@@ -167,7 +171,7 @@ class Assembler:
 
 
 class _Finality:
-    """Which anchors get a light block of their own, and on which the others hang."""
+    """Which light blocks vouch for the anchors: their own, or later ones by ancestry."""
 
     def __init__(
         self,
@@ -177,53 +181,71 @@ class _Finality:
         batch_count: int,
     ) -> None:
         self.headers = {size: bytes(row.header) for size, row in rows.items()}
-        blocks = {size: unpack(bytes(row.light_block)) for size, row in rows.items()}
-        self.eras = _eras_until(connection, blocks.values())
-        self._own = _within_limits(sizes, blocks, self.eras, batch_count)
-        unique: dict[int, LightBlock] = {}
-        for size in self._own:
-            unique.setdefault(blocks[size].header.height, blocks[size])
-        self._places = {height: at for at, height in enumerate(unique)}
-        self._heights = {size: blocks[size].header.height for size in self._own}
-        self.light_blocks = tuple(unique.values())
-        self._newest = sizes[-1]
+        ends = stored_eras(connection)
+        self._wanted = {
+            size: _lasting(Carried(bytes(row.header), unpack(bytes(row.light_block))), ends)
+            for size, row in rows.items()
+        }
+        signatures = MAX_SIGNATURES - _SIGNATURES_A_BATCH * batch_count
+        found = {_height(self._wanted[size]): self._wanted[size] for size in sizes}
+        self._chosen, self.eras = _within_limits(found, ends, signatures)
+        self.light_blocks = tuple(each.light_block for each in self._chosen)
 
     def of(self, connection: Connection, size: int) -> EvidenceFinality:
         """How the anchor of this size is final."""
-        if size in self._heights:
-            return EvidenceFinality(self._places[self._heights[size]])
-        newer = self.headers[self._newest]
+        height = _height(self._wanted[size])
+        place = next(at for at, each in enumerate(self._chosen) if _height(each) >= height)
+        newer = self._chosen[place].header
+        if newer == self.headers[size]:
+            return EvidenceFinality(place)
         number = parse_header(self.headers[size]).number
         path = ancestry_path(connection, number, parse_header(newer).number)
-        place = self._places[self._heights[self._newest]]
         return EvidenceFinality(place, EvidenceAncestry(newer, tuple(path)))
 
 
+def _height(final: Carried) -> int:
+    return final.light_block.header.height
+
+
+def _lasting(own: Carried, ends: Sequence[Carried]) -> Carried:
+    """Return what an anchor is to hang on: the end of its era, or its own light block in today's."""
+    return next((end for end in ends if _height(end) >= _height(own)), own)
+
+
 def _within_limits(
-    sizes: Sequence[int],
-    blocks: dict[int, LightBlock],
-    eras: Sequence[LightBlock],
-    batch_count: int,
-) -> list[int]:
-    """Return, oldest first, the newest anchors whose light blocks fit into one file.
+    found: Mapping[int, Carried], ends: Sequence[Carried], signatures: int
+) -> tuple[list[Carried], tuple[LightBlock, ...]]:
+    """Return, oldest first, the newest light blocks that fit into one file, and the eras before them.
 
-    The newest always gets its own; if even that is too much, encoding refuses the file.
+    The newest one has its place always; if even that is too much, encoding refuses the file. Then
+    come the eras, without which it convinces no older trust file, the newest first.
     """
-    signatures = MAX_SIGNATURES - _SIGNATURES_A_BATCH * batch_count
-    signatures -= sum(len(era.votes) for era in eras)
-    room = MAX_LIGHT_BLOCKS - len(eras)
-    chosen: list[int] = []
-    for size in reversed(sizes):
-        signatures -= len(blocks[size].votes)
-        if chosen and (signatures < 0 or len(chosen) >= room):
-            break
-        chosen.append(size)
-    return chosen[::-1]
+    newest, *others = [found[height] for height in sorted(found, reverse=True)]
+    before = [end for end in ends if _height(end) < _height(newest)]
+    budget = _Budget(MAX_LIGHT_BLOCKS, signatures)
+    budget.take([newest])
+    eras = budget.take(before[::-1])[::-1]
+    return [*budget.take(others)[::-1], newest], tuple(each.light_block for each in eras)
 
 
-def _eras_until(connection: Connection, blocks: Any) -> tuple[LightBlock, ...]:
-    newest = max(block.header.height for block in blocks)
-    return tuple(era for era in stored_eras(connection) if era.header.height < newest)
+@dataclass
+class _Budget:
+    """How many more light blocks and signatures the file has room for."""
+
+    light_blocks: int
+    signatures: int
+
+    def take(self, wanted: Sequence[Carried]) -> list[Carried]:
+        """Return the first ones that fit."""
+        taken = []
+        for each in wanted:
+            votes = len(each.light_block.votes)
+            if self.light_blocks < 1 or self.signatures < votes:
+                break
+            self.light_blocks -= 1
+            self.signatures -= votes
+            taken.append(each)
+        return taken
 
 
 def _load_batch(connection: Connection, name: str) -> _Batch:

@@ -13,46 +13,45 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 import contracts
-from anchor.chain import AccountProof, Chain, ChainAnswerError, ChainError, Head, IssuerState
-from anchor.store import (
-    Store,
-    ancestry,
-    anchors,
-    get_meta,
-    nodes,
-    proofs,
-    set_meta,
+from anchor.chain import Chain, ChainAnswerError, Head, IssuerState
+from anchor.finality import (
+    await_final,
+    carried_by,
+    lead_on,
+    needed,
+    slot_value,
+    storage_root,
+    verified,
 )
+from anchor.store import Store, ancestry, anchors, eras, nodes, proofs
 from node.light import (
     CompactRange,
     EvmHeader,
     LightBlock,
     LightError,
-    TrieNodes,
     TrustedChain,
     encode_light_block,
     inclusion_ranges,
     keccak256,
     leaf_hash,
-    minimal,
     node_hash,
-    parse_header,
     parse_light_block,
     verify_eras,
 )
 
 # An anchor's proof of head and accounts; issuers are numbered from 1.
 HEAD_SUBJECT: Final = 0
-FINAL_SECONDS: Final = 30.0
-POLL_SECONDS: Final = 0.05
 # Block hashes that are stored in one transaction.
 ANCESTRY_CHUNK: Final = 1_000
-_SHORT_NODE: Final = 32
+# A set of validators changes now and then; evidence of a time after many changes needs all of them.
+_KEPT_ERAS: Final = 256
+_ERAS: Final = select(eras.c.header, eras.c.light_block).order_by(eras.c.height)
 
 
 @dataclass(frozen=True)
@@ -65,12 +64,11 @@ class KnownIssuer:
 
 
 @dataclass(frozen=True)
-class FinalState:
-    """A verified header with the minimal light block that carries it."""
+class Carried:
+    """A light block, and the EVM header (RLP) that it carries."""
 
-    header: EvmHeader
+    header: bytes
     light_block: LightBlock
-    eras: tuple[LightBlock, ...]
 
 
 class Capturer:
@@ -92,12 +90,14 @@ class Capturer:
         Returns the consensus time (POSIX seconds) that now stands behind the anchor. An issuer
         whose slot is another there is left out. Raises ChainError; nothing is stored then.
         """
-        final = self._final(trust, block)
+        answer = await_final(self._chain, block, self._wait)
+        trust = lead_on(trust, self._chain)
+        final = verified(answer, verify_eras(trust), block)
+        self.keep_eras(trust)
         self._sync_ancestry(final.header)
         pieces = self._prove(final.header, head, issuers)
         with self._store.write() as connection:
             _insert_proofs(connection, head.size, pieces)
-            _store_eras(connection, final.eras)
             values = {
                 "state": "anchored",
                 "anchored_at": final.light_block.header.time.seconds,
@@ -107,30 +107,22 @@ class Capturer:
             connection.execute(update(anchors).where(anchors.c.size == head.size).values(values))
         return final.light_block.header.time.seconds
 
-    def _final(self, trust: TrustedChain, block: int) -> FinalState:
-        """Wait for the light block of an EVM block and verify it from trust."""
-        waited = 0.0
-        while (answer := self._chain.light_block(block)) is None:
-            if waited > FINAL_SECONDS:
-                raise ChainError(
-                    f"khối chưa được chốt · block {block} is not final after {FINAL_SECONDS:.0f} s"
-                )
-            self._wait(POLL_SECONDS)
-            waited += POLL_SECONDS
-        eras = tuple(minimal(era) for era in self._chain.eras())
-        try:
-            light_block = minimal(answer.light_block)
-            verify_eras(trust, eras).finality(light_block)
-            header = parse_header(answer.header)
-        except LightError as error:
-            raise ChainAnswerError(
-                f"nút trả lời sai · light block of block {block}: {error}"
-            ) from error
-        if header.hash != light_block.header.app_hash or header.number != block:
-            raise ChainAnswerError(
-                f"nút trả lời sai · light block of block {block} carries another header"
-            )
-        return FinalState(header, light_block, eras)
+    def keep_eras(self, trust: TrustedChain) -> None:
+        """Store the ends of eras that trust knows and the database does not, with their ancestors.
+
+        What was anchored before the validators changed is then proven by the end of its own era,
+        which every trust file of later on holds: nobody's retired keys can put another in its place.
+        """
+        with self._store.read() as connection:
+            known = set(connection.execute(select(eras.c.height)).scalars())
+        for light_block in trust.eras:
+            if light_block.header.height not in known:
+                header = carried_by(self._chain, light_block)
+                self._sync_ancestry(header)
+                height = light_block.header.height
+                values = {"header": header.raw, "light_block": pack(light_block)}
+                with self._store.write() as connection:
+                    connection.execute(insert(eras).values(height=height, **values))
 
     def _prove(
         self, header: EvmHeader, head: Head, issuers: Sequence[KnownIssuer]
@@ -142,9 +134,9 @@ class Capturer:
         slots = [contracts.issuer_slot(self._chain.address, one.key_id) for one in issuers]
         registry = self._chain.proof("IssuerRegistry", slots, number)
         try:
-            log_root = _storage_root(header, "AnchorLog", log)
+            log_root = storage_root(header, "AnchorLog", log)
             _check_slot(log_root, slot, log.slots[0], head.commitment())
-            registry_root = _storage_root(header, "IssuerRegistry", registry)
+            registry_root = storage_root(header, "IssuerRegistry", registry)
         except LightError as error:
             raise ChainAnswerError(f"nút trả lời sai · proof in block {number}: {error}") from error
         pieces = {HEAD_SUBJECT: _join(log.account, log.slots[0], registry.account)}
@@ -192,10 +184,16 @@ def unpack(stored: bytes) -> LightBlock:
     return parse_light_block(json.loads(zlib.decompress(stored)))
 
 
-def stored_eras(connection: Connection) -> tuple[LightBlock, ...]:
-    """The light blocks at which the validators change, as last captured."""
-    stored = get_meta(connection, "eras")
-    return tuple(map(parse_light_block, json.loads(stored))) if stored else ()
+def stored_eras(connection: Connection) -> tuple[Carried, ...]:
+    """The eras' ends as far as they are captured, oldest first."""
+    return tuple(
+        Carried(bytes(row[0]), _unpacked(bytes(row[1]))) for row in connection.execute(_ERAS)
+    )
+
+
+@lru_cache(maxsize=_KEPT_ERAS)
+def _unpacked(stored: bytes) -> LightBlock:
+    return unpack(stored)
 
 
 def load_ancestry(store: Store) -> CompactRange:
@@ -233,32 +231,13 @@ def _perfect(start: int, end: int) -> Iterable[tuple[int, int]]:
         start += 1 << level
 
 
-def _storage_root(header: EvmHeader, contract: str, proof: AccountProof) -> bytes:
-    pool = TrieNodes(_needed(proof.account))
-    account = pool.account(header.state_root, contracts.ADDRESSES[contract])
-    pool.finish()
-    if account is None or account.code_hash != contracts.code_hash(contract):
-        raise ChainAnswerError(
-            f"hợp đồng không đúng · {contract} is not at its address, or another version of it"
-        )
-    return account.storage_root
-
-
 def _check_slot(root: bytes, slot: bytes, proof: Sequence[bytes], expected: bytes) -> None:
-    pool = TrieNodes(_needed(proof))
-    value = pool.slot(root, slot)
-    pool.finish()
-    if value != expected:
+    if slot_value(root, slot, proof) != expected:
         raise LightError("a slot does not hold what was anchored")
 
 
-def _needed(proof: Sequence[bytes]) -> list[bytes]:
-    """Leave out nodes that lie inside their parents, which some servers list once more."""
-    return [node for at, node in enumerate(proof) if at == 0 or len(node) >= _SHORT_NODE]
-
-
 def _join(*parts: Sequence[bytes]) -> tuple[bytes, ...]:
-    return tuple(dict.fromkeys(node for part in parts for node in _needed(part)))
+    return tuple(dict.fromkeys(node for part in parts for node in needed(part)))
 
 
 def _insert_proofs(connection: Connection, size: int, pieces: dict[int, tuple[bytes, ...]]) -> None:
@@ -271,9 +250,3 @@ def _insert_proofs(connection: Connection, size: int, pieces: dict[int, tuple[by
     for subject, piece in pieces.items():
         digests = b"".join(map(keccak256, piece))
         connection.execute(insert(proofs).values(size=size, subject=subject, nodes=digests))
-
-
-def _store_eras(connection: Connection, eras: Sequence[LightBlock]) -> None:
-    if eras:
-        text = json.dumps([encode_light_block(era) for era in eras], separators=(",", ":"))
-        set_meta(connection, "eras", text.encode())

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The chain as the anchor sees it: any EVM node's JSON-RPC, through web3.py, turned into values.
 
-Nothing that a node says is believed here; what ends up in evidence is verified by `anchor.capture`.
-Besides Ethereum's methods three of our node's are used: `moneo_getLightBlock`, `moneo_getEras` and
-Ethereum's `eth_getProof` (EIP-1186) for contracts and slots of PROTOCOL §4.
+Nothing that a node says is believed here; what ends up in evidence is verified by `anchor.capture`,
+what ends up in a trust file by `anchor.trustfile`. Besides Ethereum's methods our node's own are
+asked: `moneo_getLightBlock`, `moneo_getEras` and `moneo_getMembers`.
 
     ChainError
     ├── ChainUnreachable     nobody answers, or not in time: try again later
-    ├── ChainRefused         the node answers with an error, such as a revert and its reason
+    ├── ChainRefused         the node answers with an error
+    │   └── ChainReverted    a call reverts, and the contract says why
     └── ChainAnswerError     the answer is not what the method returns, or does not verify
 """
 
@@ -25,7 +26,13 @@ from eth_typing import ChecksumAddress
 from hexbytes import HexBytes
 from web3 import HTTPProvider, Web3
 from web3.contract import Contract
-from web3.exceptions import BadResponseFormat, TransactionNotFound, Web3Exception, Web3RPCError
+from web3.exceptions import (
+    BadResponseFormat,
+    ContractLogicError,
+    TransactionNotFound,
+    Web3Exception,
+    Web3RPCError,
+)
 from web3.types import RPCEndpoint
 
 import contracts
@@ -35,8 +42,19 @@ from node.light import LightBlock, LightError, from_rpc
 TIMEOUT_SECONDS: Final = 15.0
 # Logs are searched backwards in windows that every node answers.
 LOG_WINDOW: Final = 2_000
+# Slots whose proofs are asked for at once: our node answers for 128.
+PROOF_WINDOW: Final = 100
 # Above what each call takes (docs/gas.md), and far below the block's limit.
-GAS: Final = {"anchor": 250_000, "register_log": 200_000, "register": 150_000, "revoke": 150_000}
+GAS: Final = {
+    "anchor": 250_000,
+    "register_log": 200_000,
+    "register": 150_000,
+    "revoke": 150_000,
+    "change_hosts": 150_000,
+    # What a proposal or vote decides is done in the same transaction, which may use no more.
+    "propose": 1_000_000,
+    "vote": 1_000_000,
+}
 
 
 class ChainError(AnchorError):
@@ -49,6 +67,14 @@ class ChainUnreachable(ChainError):  # noqa: N818 - a verdict, said as one
 
 class ChainRefused(ChainError):  # noqa: N818 - a verdict, said as one
     """The node refuses, and says why."""
+
+
+class ChainReverted(ChainRefused):
+    """A call would fail; `reason` has the contract's own words."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class ChainAnswerError(ChainError):
@@ -130,10 +156,17 @@ class AccountProof:
     slots: tuple[tuple[bytes, ...], ...]
 
 
-class Chain:
-    """One chain through one node, with the member's key to sign for it."""
+class KnownMember(NamedTuple):
+    """A member's account, and its card as the node gave it: None, or any JSON at all."""
 
-    def __init__(self, url: str, secret: bytes) -> None:
+    account: bytes
+    card: Any
+
+
+class Reader:
+    """One chain through one node, which is only asked."""
+
+    def __init__(self, url: str) -> None:
         self._session = requests.Session()
         provider = HTTPProvider(
             url,
@@ -143,33 +176,149 @@ class Chain:
             exception_retry_configuration=None,
         )
         self._web3 = Web3(provider)
-        self._account: LocalAccount = Account.from_key(secret)
         self._contracts = {name: self._contract(name) for name in contracts.CONTRACTS}
-        self._chain_id: int | None = None
 
     def close(self) -> None:
         """Close the connections to the node."""
         self._session.close()
-
-    @property
-    def address(self) -> bytes:
-        """The member's 20-byte address."""
-        return bytes.fromhex(self._account.address[2:])
 
     def chain_id(self) -> int:
         """The EVM chain id, as the node says."""
         with _translated():
             return int(self._web3.eth.chain_id)
 
-    def nonce(self) -> int:
-        """How many transactions of the member's key are on the chain."""
-        with _translated():
-            return int(self._web3.eth.get_transaction_count(self._account.address, "latest"))
-
     def newest(self) -> int:
         """The newest EVM block's number."""
         with _translated():
             return int(self._web3.eth.block_number)
+
+    def head(self, origin: bytes) -> bytes:
+        """What AnchorLog holds for the log whose origin has this hash; zeros if nothing."""
+        return self._read("AnchorLog", "head", origin)
+
+    def last_head(self, origin: bytes) -> Head | None:
+        """The newest preimage of a log's head that AnchorLog has told in its events."""
+        events = self._contracts["AnchorLog"].events
+        found = self._last_event([events.Anchored(), events.Registered()], {"origin": origin})
+        if found is None:
+            return None
+        head = found["head"]
+        owner, key_id, size, root, aux, block = _members(
+            head, "owner", "log_key_id", "size", "root", "aux", "block"
+        )
+        return Head(bytes.fromhex(owner[2:]), bytes(key_id), size, bytes(root), bytes(aux), block)
+
+    def proof(self, contract: str, slots: Sequence[bytes], block: int) -> AccountProof:
+        """EIP-1186 proofs of a contract and of slots (32 bytes each) in a block's state."""
+        windows = [slots[at : at + PROOF_WINDOW] for at in range(0, len(slots), PROOF_WINDOW)]
+        found = [self._proof(contract, window, block) for window in windows or [()]]
+        return AccountProof(found[0].account, tuple(one for each in found for one in each.slots))
+
+    def _proof(self, contract: str, slots: Sequence[bytes], block: int) -> AccountProof:
+        keys = ["0x" + slot.hex() for slot in slots]
+        address = "0x" + contracts.ADDRESSES[contract].hex()
+        answer = self._ask("eth_getProof", [address, keys, hex(block)])
+        with _shaped("eth_getProof"):
+            storage = {_word(each["key"]): _nodes(each["proof"]) for each in answer["storageProof"]}
+            return AccountProof(
+                _nodes(answer["accountProof"]), tuple(storage[bytes(slot)] for slot in slots)
+            )
+
+    def light_block(self, number: int) -> FinalBlock | None:
+        """The header of a block with the light block that carries it; None while not final."""
+        return self._light_block(hex(number))
+
+    def newest_final(self) -> FinalBlock | None:
+        """The newest header that a light block carries, with that; None while there is none."""
+        return self._light_block("finalized")
+
+    def _light_block(self, block: str) -> FinalBlock | None:
+        answer = self._ask("moneo_getLightBlock", [block])
+        if answer is None:
+            return None
+        with _shaped("moneo_getLightBlock"):
+            return FinalBlock(_bytes(answer["evmHeader"]), from_rpc(answer["lightBlock"]))
+
+    def eras(self, after: int = 0) -> list[LightBlock]:
+        """The light blocks above a height at which the validator set changes, oldest first."""
+        answer = self._ask("moneo_getEras", [after])
+        with _shaped("moneo_getEras"):
+            return [from_rpc(each) for each in answer]
+
+    def members(self) -> list[KnownMember]:
+        """The members of today with what the node has of their cards; empty if no votes govern."""
+        answer = self._ask("moneo_getMembers", [])
+        with _shaped("moneo_getMembers"):
+            return [KnownMember(_bytes(each["account"]), each["card"]) for each in answer]
+
+    def is_behind(self) -> bool:
+        """Whether the node is still catching up with the others: what it says is of the past."""
+        return self._ask("eth_syncing", []) is not False
+
+    def block_hash(self, number: int) -> bytes:
+        """The hash of an EVM block, as the node says."""
+        answer = self._ask("eth_getBlockByNumber", [hex(number), False])
+        with _shaped("eth_getBlockByNumber"):
+            return _word(answer["hash"])
+
+    def _contract(self, name: str) -> Contract:
+        return self._web3.eth.contract(
+            address=_checksum(contracts.ADDRESSES[name]), abi=contracts.abi(name)
+        )
+
+    def _read(self, contract: str, name: str, *arguments: Any) -> bytes:
+        with _translated():
+            return bytes(self._contracts[contract].get_function_by_name(name)(*arguments).call())
+
+    def _last_event(self, kinds: list[Any], wanted: dict[str, Any]) -> Any:
+        """Return the arguments of the newest of these events, looking backwards."""
+        end = self.newest()
+        while end >= 0:
+            start = max(0, end - LOG_WINDOW + 1)
+            found: list[Any] = []
+            with _translated():
+                for kind in kinds:
+                    found += kind.get_logs(wanted, from_block=start, to_block=end)
+            if found:
+                newest = max(found, key=lambda one: (one["blockNumber"], one["logIndex"]))
+                return newest["args"]
+            end = start - 1
+        return None
+
+    def _ask(self, method: str, parameters: list[Any]) -> Any:
+        with _translated():
+            answer = self._web3.provider.make_request(RPCEndpoint(method), parameters)
+        error = answer.get("error")
+        if error is not None:
+            raise ChainRefused(f"nút từ chối · {_reason(method, error)}")
+        if "result" not in answer:
+            raise ChainAnswerError(f"nút trả lời sai · {method}: an answer without result")
+        return answer["result"]
+
+
+class Chain(Reader):
+    """One chain through one node, with the member's key to sign for it."""
+
+    def __init__(self, url: str, secret: bytes) -> None:
+        super().__init__(url)
+        self._account: LocalAccount = Account.from_key(secret)
+        self._chain_id: int | None = None
+
+    @property
+    def address(self) -> bytes:
+        """The member's 20-byte address."""
+        return bytes.fromhex(self._account.address[2:])
+
+    def is_admitted(self) -> bool:
+        """Whether the chain takes transactions of the member's key."""
+        consortium = self._contracts["Consortium"]
+        with _translated():
+            return bool(consortium.functions.may_transact(self._account.address).call())
+
+    def nonce(self) -> int:
+        """How many transactions of the member's key are on the chain."""
+        with _translated():
+            return int(self._web3.eth.get_transaction_count(self._account.address, "latest"))
 
     def attempt(self, call: Call) -> None:
         """Run a call without sending it; ChainRefused with the reason if it would fail."""
@@ -210,25 +359,9 @@ class Chain:
                 return None
             return Mined(int(receipt["blockNumber"]), receipt["status"] == 1)
 
-    def head(self, origin: bytes) -> bytes:
-        """What AnchorLog holds for the log whose origin has this hash; zeros if nothing."""
-        return self._read("AnchorLog", "head", origin)
-
     def issuer(self, key_id: bytes) -> bytes:
         """What IssuerRegistry holds for this key under the member; zeros if nothing."""
         return self._read("IssuerRegistry", "issuer", self._account.address, key_id)
-
-    def last_head(self, origin: bytes) -> Head | None:
-        """The newest preimage of a log's head that AnchorLog has told in its events."""
-        events = self._contracts["AnchorLog"].events
-        found = self._last_event([events.Anchored(), events.Registered()], {"origin": origin})
-        if found is None:
-            return None
-        head = found["head"]
-        owner, key_id, size, root, aux, block = _members(
-            head, "owner", "log_key_id", "size", "root", "aux", "block"
-        )
-        return Head(bytes.fromhex(owner[2:]), bytes(key_id), size, bytes(root), bytes(aux), block)
 
     def last_issuer(self, key_id: bytes) -> IssuerState | None:
         """The newest preimage of an issuer's slot that IssuerRegistry has told in its events."""
@@ -242,73 +375,8 @@ class Chain:
         )
         return IssuerState(custody, registered, revoked, bytes(registration))
 
-    def proof(self, contract: str, slots: Sequence[bytes], block: int) -> AccountProof:
-        """EIP-1186 proofs of a contract and of slots (32 bytes each) in a block's state."""
-        keys = ["0x" + slot.hex() for slot in slots]
-        address = "0x" + contracts.ADDRESSES[contract].hex()
-        answer = self._ask("eth_getProof", [address, keys, hex(block)])
-        with _shaped("eth_getProof"):
-            storage = {_word(each["key"]): _nodes(each["proof"]) for each in answer["storageProof"]}
-            return AccountProof(
-                _nodes(answer["accountProof"]), tuple(storage[bytes(slot)] for slot in slots)
-            )
-
-    def light_block(self, number: int) -> FinalBlock | None:
-        """The header of a block with the light block that carries it; None while not final."""
-        answer = self._ask("moneo_getLightBlock", [hex(number)])
-        if answer is None:
-            return None
-        with _shaped("moneo_getLightBlock"):
-            return FinalBlock(_bytes(answer["evmHeader"]), from_rpc(answer["lightBlock"]))
-
-    def eras(self) -> list[LightBlock]:
-        """The light blocks at which the validator set changes, oldest first."""
-        answer = self._ask("moneo_getEras", [])
-        with _shaped("moneo_getEras"):
-            return [from_rpc(each) for each in answer]
-
-    def block_hash(self, number: int) -> bytes:
-        """The hash of an EVM block, as the node says."""
-        answer = self._ask("eth_getBlockByNumber", [hex(number), False])
-        with _shaped("eth_getBlockByNumber"):
-            return _word(answer["hash"])
-
-    def _contract(self, name: str) -> Contract:
-        return self._web3.eth.contract(
-            address=_checksum(contracts.ADDRESSES[name]), abi=contracts.abi(name)
-        )
-
     def _function(self, call: Call) -> Any:
         return self._contracts[call.contract].get_function_by_name(call.function)(*call.arguments)
-
-    def _read(self, contract: str, name: str, *arguments: Any) -> bytes:
-        with _translated():
-            return bytes(self._contracts[contract].get_function_by_name(name)(*arguments).call())
-
-    def _last_event(self, kinds: list[Any], wanted: dict[str, Any]) -> Any:
-        """Return the arguments of the newest of these events, looking backwards."""
-        end = self.newest()
-        while end >= 0:
-            start = max(0, end - LOG_WINDOW + 1)
-            found: list[Any] = []
-            with _translated():
-                for kind in kinds:
-                    found += kind.get_logs(wanted, from_block=start, to_block=end)
-            if found:
-                newest = max(found, key=lambda one: (one["blockNumber"], one["logIndex"]))
-                return newest["args"]
-            end = start - 1
-        return None
-
-    def _ask(self, method: str, parameters: list[Any]) -> Any:
-        with _translated():
-            answer = self._web3.provider.make_request(RPCEndpoint(method), parameters)
-        error = answer.get("error")
-        if error is not None:
-            raise ChainRefused(f"nút từ chối · {_reason(method, error)}")
-        if "result" not in answer:
-            raise ChainAnswerError(f"nút trả lời sai · {method}: an answer without result")
-        return answer["result"]
 
 
 def anchor_call(origin: bytes, head: Head, size: int, root: bytes, path: Sequence[bytes]) -> Call:
@@ -353,8 +421,10 @@ def _translated() -> Iterator[None]:
         raise ChainAnswerError(f"nút trả lời sai · {error}") from error
     except Web3RPCError as error:
         raise ChainRefused(f"nút từ chối · {error.message or error}") from error
+    except ContractLogicError as error:
+        reason = (error.message or str(error)).removeprefix("execution reverted: ")
+        raise ChainReverted(f"nút từ chối · {error}", reason) from error
     except Web3Exception as error:
-        # Reverts are among these: ContractLogicError carries the contract's reason.
         raise ChainRefused(f"nút từ chối · {error}") from error
     except ValueError as error:
         raise ChainAnswerError(

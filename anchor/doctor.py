@@ -153,6 +153,8 @@ def compare(blocks: Sequence[bytes], hashes: Sequence[bytes]) -> Finding:
 
 
 def _read_trust(settings: Settings) -> Trust | None:
+    if settings.pilot_trust_path.exists():
+        parse_trust(settings.pilot_trust_path.read_bytes())
     if not settings.trust_path.exists():
         return None
     return parse_trust(settings.trust_path.read_bytes())

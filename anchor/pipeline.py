@@ -17,13 +17,12 @@ from typing import Any, Final
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 import contracts
-from anchor.capture import FINAL_SECONDS, POLL_SECONDS, Capturer, KnownIssuer
+from anchor.capture import Capturer, KnownIssuer
 from anchor.chain import (
     Chain,
     ChainAnswerError,
     ChainError,
     ChainRefused,
-    FinalBlock,
     Head,
     IssuerState,
     anchor_call,
@@ -34,17 +33,22 @@ from anchor.chain import (
 from anchor.checkpoint import Checkpoint
 from anchor.durable import write_durably
 from anchor.issuers import Issuer, by_id, in_state
+from anchor.moving import is_asked, move
 from anchor.note import Signer
 from anchor.sender import Kind, Outcome, Sender, Wish
 from anchor.sequencing import PipelineError, Sequencing
 from anchor.settings import Settings
 from anchor.store import Store, anchors, batches, get_meta, issuers, set_meta
 from anchor.tiles import Log
-from anchor.trust import CONTRACTS, Member, Trust, TrustedContract, encode_trust, parse_trust
-from node.light import LightError, TrustedChain, minimal
+from anchor.trust import Member, TrustError, fingerprint, parse_trust
+from anchor.trustfile import Made, make
+from anchor.wishes import Wishes, any_waiting, wish_done
+from node.light import TrustedChain
 
 # Keys that are registered with one round of transactions.
 MAX_ISSUERS: Final = 50
+# How often the chain is asked whether members or validators have changed.
+LOOK_SECONDS: Final = 5.0
 _UNSET: Final = bytes(32)
 _NO_AUX: Final = bytes(32)
 
@@ -91,10 +95,14 @@ class Pipeline:
             "issuer": _issuer_registered,
             "revoke": _issuer_revoked,
             "anchor": _checkpoint_mined,
+            "wish": wish_done,
         }
         self._sender = Sender(store, chain, outcomes, wait)
+        self._wishes = Wishes(store, chain, self._sender, say)
         self._capturer = Capturer(store, chain, self._origin, wait)
         self._trust: TrustedChain | None = None
+        self._gaps: tuple[str, ...] = ()
+        self._last_look = -float("inf")
         self._last_anchor = -float("inf")
 
     def reconcile(self) -> None:
@@ -116,13 +124,15 @@ class Pipeline:
 
     def is_due(self) -> bool:
         """Whether `advance` would find anything to do."""
-        if self._trust is None:
+        if self._trust is None or self._is_look_due():
             return True
         with self._store.read() as connection:
             wished = issuers.c.state.in_(("pending", "revoking"))
             if connection.execute(select(issuers.c.id).where(wished).limit(1)).first():
                 return True
-            return _uncaptured(connection) or self._is_anchor_due(_last_size(connection))
+            if _uncaptured(connection) or any_waiting(connection):
+                return True
+            return self._is_anchor_due(_last_size(connection))
 
     def advance(self) -> list[Anchored]:
         """Do on the chain whatever is due; return the checkpoints that are anchored by it.
@@ -138,7 +148,11 @@ class Pipeline:
             self._anchor(head)
             done += self._capture(trust)
         self._revoke_issuers()
+        self._wishes.carry_out()
         return done
+
+    def _is_look_due(self) -> bool:
+        return time.monotonic() - self._last_look >= LOOK_SECONDS
 
     def _is_anchor_due(self, anchored: int) -> bool:
         waited = time.monotonic() - self._last_anchor
@@ -147,13 +161,19 @@ class Pipeline:
     # The chain, its trust file and the log's head on it
 
     def _connect(self) -> TrustedChain:
-        """Make sure that this is the chain of before; return what its light blocks hang on."""
+        """Make sure that this is the chain of before; return what its light blocks hang on.
+
+        Now and then the trust file is made anew: members and validators come and go.
+        """
+        if self._chain.is_behind():
+            raise ChainError(
+                "nút đang đuổi kịp các nút khác · the node is catching up with the others"
+            )
         if self._trust is None:
             self._check_chain(self._chain.chain_id())
-            if not self._settings.trust_path.exists():
-                write_durably(self._settings.trust_path, self._make_trust())
-                self._say(f"tệp tin cậy · trust file: {self._settings.trust_path}")
-            self._trust = parse_trust(self._settings.trust_path.read_bytes()).chain
+        if self._trust is None or self._is_look_due():
+            self._trust = self._renewed_trust()
+            self._last_look = time.monotonic()
         return self._trust
 
     def _check_chain(self, chain_id: int) -> None:
@@ -162,44 +182,58 @@ class Pipeline:
             known = get_meta(connection, "evm_chain_id")
             if known is None:
                 set_meta(connection, "evm_chain_id", value)
-            elif known != value:
-                raise PipelineError(
-                    "nút thuộc chuỗi khác với thư mục dữ liệu này, hãy sửa [node] rpc · "
-                    f"the node serves chain {chain_id}, this data folder is of chain "
-                    f"{known.decode()}: set [node] rpc in moneo.toml to the right node"
-                )
+        if known not in (None, value):
+            self._move(int(known), chain_id)
 
-    def _make_trust(self) -> bytes:
-        """Make the trust file of the chain as its founding left it: one member, this province."""
-        final = self._genesis()
-        try:
-            light_block = minimal(final.light_block)
-            trust = Trust(
-                date=int(time.time()),
-                evm_chain_id=self._chain.chain_id(),
-                cometbft_chain_id=light_block.header.chain_id,
-                light_block=light_block,
-                header=final.header,
-                eras=tuple(minimal(era) for era in self._chain.eras()),
-                contracts={name: _trusted_contract(name) for name in CONTRACTS},
-                members=(self._member(),),
+    def _move(self, known: int, chain_id: int) -> None:
+        """Go on with the log on another chain, where a person has asked for it."""
+        if not is_asked(self._settings, known, chain_id):
+            raise PipelineError(
+                "nút thuộc chuỗi khác với thư mục dữ liệu này, hãy sửa [node] rpc · "
+                f"the node serves chain {chain_id}, this data folder is of chain "
+                f"{known}: set [node] rpc in moneo.toml to the right node"
             )
-            return encode_trust(trust)
-        except (LightError, ValueError) as error:
-            raise ChainAnswerError(
-                f"khối đầu của chuỗi không đúng · the chain's first light block: {error}"
-            ) from error
+        if not self._chain.is_admitted():
+            # Until then evidence of the old chain is better than none.
+            raise ChainError(
+                "liên minh chưa kết nạp tỉnh này · the consortium has not admitted this province yet"
+            )
+        move(self._settings, self._store, chain_id)
+        self._say(
+            f"nhật ký chuyển từ chuỗi {known} sang {chain_id}: đăng ký và neo lại từ đầu, tệp tin cậy cũ ở "
+            f"{self._settings.pilot_trust_path} · the log goes on from chain {known} on chain {chain_id}: it "
+            "is registered and anchored there from its beginning, the old trust file stays for old evidence"
+        )
 
-    def _genesis(self) -> FinalBlock:
-        waited = 0.0
-        while (final := self._chain.light_block(0)) is None:
-            if waited > FINAL_SECONDS:
-                raise ChainError(
-                    "khối đầu của chuỗi chưa được chốt · the chain's first block is not final yet"
-                )
-            self._wait(POLL_SECONDS)
-            waited += POLL_SECONDS
-        return final
+    def _renewed_trust(self) -> TrustedChain:
+        path = self._settings.trust_path
+        before = path.read_bytes() if path.exists() else None
+        made = self._made_trust(before)
+        # Before anybody can hold a file that calls yesterday's validators retired.
+        self._capturer.keep_eras(made.trust.chain)
+        if made.data != before:
+            write_durably(path, made.data)
+            self._say(
+                f"tệp tin cậy · trust file: {path}: {len(made.trust.members)} thành viên · members, "
+                f"{len(made.trust.eras)} lần đổi nút kiểm chứng · changes of validators, "
+                f"{fingerprint(made.data)}"
+            )
+        for gap in made.gaps:
+            if gap not in self._gaps:
+                self._say(f"tệp tin cậy · trust file: {gap}")
+        self._gaps = made.gaps
+        return made.trust.chain
+
+    def _made_trust(self, before: bytes | None) -> Made:
+        try:
+            return make(self._chain, before, self._member(), int(time.time()), self._wait)
+        except TrustError as error:
+            if before is None:
+                raise ChainAnswerError(
+                    f"không làm được tệp tin cậy · no trust file can be made: {error}"
+                ) from error
+            # What is anchored goes on being proven by the one that is there.
+            return Made(before, parse_trust(before), (f"giữ tệp cũ · the old one stays: {error}",))
 
     def _member(self) -> Member:
         settings = self._settings
@@ -390,10 +424,6 @@ def _registration(issuer: Issuer) -> Wish:
     custody = contracts.CUSTODY[issuer.custody]
     call = register_issuer_call(issuer.key_id, custody, issuer.registration_leaf)
     return Wish("issuer", issuer.id, call)
-
-
-def _trusted_contract(name: str) -> TrustedContract:
-    return TrustedContract(contracts.ADDRESSES[name], contracts.code_hash(name))
 
 
 def _store_head(connection: Connection, head: Head, state: str, checkpoint: bytes | None) -> None:

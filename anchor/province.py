@@ -295,6 +295,10 @@ class Province:
         """The trust file's exact bytes; NoTrust while the anchor process has not made it."""
         return read_trust(self.settings.trust_path)
 
+    def pilot_trust(self) -> bytes:
+        """The trust file of the chain that the log was on before it moved; NoTrust if there was none."""
+        return read_trust(self.settings.pilot_trust_path)
+
     def ready(self) -> bool:
         """Whether the database answers."""
         return self.store.ready()

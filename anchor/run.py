@@ -33,6 +33,8 @@ from anchor.tiles import Log
 IDLE_SECONDS: Final = 0.1
 FIRST_RETRY_SECONDS: Final = 0.5
 LAST_RETRY_SECONDS: Final = 30.0
+# The node is next door, and a chain that goes on is not to wait for us.
+LAST_CHAIN_SECONDS: Final = 5.0
 
 
 class Stopped(BaseException):
@@ -102,11 +104,14 @@ def _catch_up(
     pipeline: Pipeline, say: Callable[[str], None], wait: Callable[[float], None]
 ) -> None:
     """Wait for the chain: a restored log signs nothing before it is at its head there."""
+    trouble = ""
     while True:
         try:
             size = pipeline.catch_up()
         except ChainError as error:
-            say(f"chờ chuỗi trước khi ký · waiting for the chain before signing: {error}")
+            if str(error) != trouble:
+                say(f"chờ chuỗi trước khi ký · waiting for the chain before signing: {error}")
+            trouble = str(error)
             wait(LAST_RETRY_SECONDS / 10)
             continue
         say(
@@ -158,7 +163,7 @@ class _Loop:
             self._say(f"chưa neo được, sẽ thử lại · not anchoring, will try again: {trouble}")
         self._trouble = trouble
         self._retry_at = time.monotonic() + self._pause
-        self._pause = min(2 * self._pause, LAST_RETRY_SECONDS)
+        self._pause = min(2 * self._pause, LAST_CHAIN_SECONDS)
 
 
 def _line(one: Anchored) -> str:

@@ -24,16 +24,19 @@ from sqlalchemy import Connection, insert, select, update
 from anchor.chain import Call, Chain, ChainError, ChainRefused, Mined
 from anchor.store import Store, next_id, transactions
 
-Kind = Literal["log", "issuer", "revoke", "anchor"]
+Kind = Literal["log", "issuer", "revoke", "anchor", "wish"]
 Outcome = Callable[[Connection, int, int], None]
 
 MINED_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.05
+# A chain that stands still is asked less often, and sent again what a node may have lost by restarting.
+PATIENT_SECONDS: Final = 0.5
+RESEND_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True)
 class Wish:
-    """A call to be sent, and what it is about: an issuer's id, an anchor's size, or 0."""
+    """A call to be sent, and what it is about: an issuer's or a wish's id, an anchor's size, or 0."""
 
     kind: Kind
     subject: int
@@ -98,15 +101,21 @@ class Sender:
         for each in pending:
             if not self._is_settled(each):
                 self._push(each)
-        deadline = time.monotonic() + MINED_SECONDS
+        began = sent = time.monotonic()
         for each in self._unsettled():
             while not self._is_settled(each):
-                if time.monotonic() > deadline:
+                now = time.monotonic()
+                if now > began + MINED_SECONDS:
                     raise ChainError(
-                        "giao dịch chưa vào khối · "
-                        f"a transaction is not mined after {MINED_SECONDS:.0f} s"
+                        f"chuỗi đứng yên: sau {MINED_SECONDS:.0f} giây giao dịch chưa vào khối, có lẽ từ một "
+                        "phần ba nút kiểm chứng trở lên đang vắng; lô vẫn được nhận, không mất gì · the chain "
+                        f"stands still: a transaction is not mined after {MINED_SECONDS:.0f} s, a third of the "
+                        "validators or more may be away; batches are still accepted, nothing is lost"
                     )
-                self._wait(POLL_SECONDS)
+                if now > sent + RESEND_SECONDS:
+                    self._push(each)
+                    sent = now
+                self._wait(POLL_SECONDS if now < began + RESEND_SECONDS else PATIENT_SECONDS)
 
     def _keep(
         self, connection: Connection, wish: Wish, nonce: int, digest: bytes, raw: bytes

@@ -114,6 +114,19 @@ batches = Table(
     Index("ix_batches_unlogged", "logged_at", "log_index", "id"),
 )
 
+# What a person wants sent with the member's key: a call of Consortium, its arguments as JSON.
+wishes = Table(
+    "wishes",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("function", String(32), nullable=False),
+    Column("arguments", Text, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("block", BigInteger, nullable=True),
+    Column("reason", Text, nullable=False),
+    Column("asked_at", BigInteger, nullable=False),
+)
+
 # Raw signed transactions are here before they are sent, so that a resend is the same bytes.
 transactions = Table(
     "transactions",
@@ -169,6 +182,15 @@ ancestry = Table(
     Column("level", BigInteger, primary_key=True, autoincrement=False),
     Column("index", BigInteger, primary_key=True, autoincrement=False),
     Column("hash", LargeBinary(HASH), nullable=False),
+)
+
+# Where the validators changed, by CometBFT's height, and the EVM header that each light block carries.
+eras = Table(
+    "eras",
+    metadata,
+    Column("height", BigInteger, primary_key=True, autoincrement=False),
+    Column("header", LargeBinary, nullable=False),
+    Column("light_block", LargeBinary, nullable=False),
 )
 
 # Built once: to build a statement takes longer than to carry it out.

@@ -672,6 +672,22 @@ def _split_bundle(data: bytes) -> list[bytes] | None:
     return entries if at == len(data) else None
 
 
+def is_being_written(path: Path) -> bool:
+    """Whether a process has the log in this folder open for writing."""
+    try:
+        lock = os.open(path / ".lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared, so that two who look at once do not see each other.
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 def _take_lock(path: Path) -> int:
     if not path.exists():
         path.mkdir(parents=True)

@@ -94,6 +94,21 @@ def trust(request: Request) -> Response:
     return _file(data, TRUST_TYPE, "moneo-trust.json", FRESH)
 
 
+@router.get("/v1/trust/pilot", **openapi.PILOT_TRUST)
+def pilot_trust(request: Request) -> Response:
+    """Return the trust file for evidence given out before the log moved to the consortium's chain."""
+    try:
+        data = state_of(request).province.pilot_trust()
+    except NoTrust as error:
+        raise Problem(
+            "not-found",
+            Wording(
+                "Nhật ký này chưa từng ở chuỗi khác.", "This log has never been on another chain."
+            ),
+        ) from error
+    return _file(data, TRUST_TYPE, "moneo-trust-pilot.json", FRESH)
+
+
 @router.get("/log/{path:path}", **openapi.LOG)
 async def log_file(request: Request, path: str) -> Response:
     """Return the log's checkpoint, a tile or an entry bundle (C2SP tlog-tiles)."""

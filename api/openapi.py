@@ -283,6 +283,10 @@ TRUST: dict[str, Any] = {
         **_problems("not-ready"),
     },
 }
+PILOT_TRUST: dict[str, Any] = {
+    "summary": "Tệp tin cậy cũ, của chuỗi riêng trước khi vào liên minh · The old trust file, of the province's own chain before it joined",
+    "responses": {200: TRUST["responses"][200], **_problems("not-found")},
+}
 LOG: dict[str, Any] = {
     "summary": "Nhật ký chỉ ghi thêm · The append-only log (C2SP tlog-tiles)",
     "responses": {

@@ -124,6 +124,7 @@ class Pages:
             "/",
             fingerprint=printed,
             validators=validators,
+            pilot=self._province.settings.pilot_trust_path.exists(),
             settings=self._province.settings,
         )
 

@@ -133,6 +133,10 @@ TEXTS: Mapping[str, Wording] = {
         "On a computer; the last command needs no network:",
     ),
     "trust_link": Wording("Tệp tin cậy của chuỗi", "The chain's trust file"),
+    "pilot_trust_link": Wording(
+        "Tệp tin cậy cũ, cho bằng chứng lấy trước khi tỉnh vào liên minh",
+        "The old trust file, for evidence from before the province joined the consortium",
+    ),
     "fingerprint": Wording("Dấu vân tay", "Fingerprint"),
     "fingerprint_note": Wording(
         "So dấu vân tay với bản in trên giấy hoặc trang của một thành viên khác.",

@@ -8,7 +8,9 @@ to the one before. Otherwise a table was just being made, and the copy is begun 
 to the node is needed, none that could write files, and a node that is stopped is no other case.
 
 What was signed after a backup is not in it. A restored home has a file `restored`, and its validator
-signs nothing until it has been told of the newest light block that anyone outside holds.
+signs nothing until it has been told of the newest light block that anyone outside holds. In a
+consortium nobody outside knows all that it has signed, votes for blocks that never came among it: it
+gets another key there, and the chain, which the others have, from them.
 """
 
 from __future__ import annotations
@@ -21,17 +23,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from node.abci.home import FOLDER
+from node.card import CARDS
 from node.chain import Chain
 from node.db import LevelDB
 from node.durable import sync_folder
 from node.errors import ChainError, StorageError
-from node.genesis import CHAIN_FOLDER, GENESIS_FILE, KEY_FILE, load
+from node.genesis import CHAIN_FOLDER, GENESIS_FILE, KEY_FILE, load, validator_key
 from node.light import LightBlock, LightError, from_rpc, verify_light_block
 from node.sequencer import light_key
 from node.signed import RESTORED_FILE, SIGNED_FILE
 
 TRIES: Final = 50
 _PAUSE_SECONDS: Final = 0.1
+# By which peers know a node; nothing of a chain is signed with it.
+_NODE_KEY: Final = f"{FOLDER}/config/node_key.json"
 _TABLES: Final = (".ldb", ".sst")
 # The lock is its holder's, the notes are LevelDB's diary for people.
 _LEFT_OUT: Final = frozenset({"LOCK", "LOG", "LOG.old"})
@@ -84,9 +90,12 @@ def copy_home(home: Path, target: Path) -> None:
     Raises StorageError, or OSError as the files do.
     """
     target.mkdir(parents=True, mode=0o700)
-    for name in (GENESIS_FILE, KEY_FILE, SIGNED_FILE):
+    for name in (GENESIS_FILE, KEY_FILE, SIGNED_FILE, _NODE_KEY):
         if (home / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             shutil.copy2(home / name, target / name)
+    if (home / CARDS).exists():
+        shutil.copytree(home / CARDS, target / CARDS)
     if (home / CHAIN_FOLDER).exists():
         copy_chain(home / CHAIN_FOLDER, target / CHAIN_FOLDER)
 
@@ -100,7 +109,7 @@ def mark_restored(home: Path) -> None:
 def confirm(home: Path, newest: LightBlock) -> int:
     """Let a restored validator sign above `newest`, the newest light block known outside.
 
-    Returns the height that its chain has. A block that is not in the chain has been signed and is
+    Returns the height that its chain has, or will have from the others. A block that is not in the chain has been signed and is
     gone: every block after the backup's would contradict it, since a header says of which states
     its own is the successor. Raises ChainError then, and the home stays marked.
     """
@@ -111,6 +120,9 @@ def confirm(home: Path, newest: LightBlock) -> int:
         raise ChainError(
             f"khối này không của chuỗi này · the light block is not of this chain: {error}"
         ) from error
+    if genesis.records:
+        _begin_anew(home)
+        return newest.header.height
     database = LevelDB(home / CHAIN_FOLDER)
     try:
         chain = Chain(database, genesis)
@@ -131,6 +143,20 @@ def confirm(home: Path, newest: LightBlock) -> int:
         )
     (home / RESTORED_FILE).unlink(missing_ok=True)
     return height
+
+
+def _begin_anew(home: Path) -> None:
+    """Give a consortium's member a key that has signed nothing, and have it fetch the chain anew.
+
+    CometBFT takes no chain that goes beyond its own blocks, and those are in no backup.
+    """
+    for name in (CHAIN_FOLDER, FOLDER + "/data"):
+        shutil.rmtree(home / name, ignore_errors=True)
+    for name in (SIGNED_FILE, FOLDER + "/config/priv_validator_key.json", KEY_FILE):
+        (home / name).unlink(missing_ok=True)
+    validator_key(home)
+    (home / RESTORED_FILE).unlink(missing_ok=True)
+    sync_folder(home)
 
 
 def _names(folder: Path) -> dict[str, int]:

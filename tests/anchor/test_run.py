@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
+from anchor.chain import Chain, Mined
 from anchor.errors import AnchorError
 from anchor.run import run
 from anchor.settings import Settings, SettingsError
@@ -96,6 +97,53 @@ def test_without_a_node_it_says_so_once_and_anchors_when_it_is_there(tmp_path: P
             finally:
                 node.stop()
                 thread.join()
+
+
+def test_while_the_chain_stands_still_batches_are_taken_and_later_anchored_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    still, sent = Event(), list[bytes]()
+
+    class Halting(Chain):
+        """A chain that takes transactions and executes none while it stands still."""
+
+        def send(self, raw: bytes) -> None:
+            sent.append(raw)
+            if not still.is_set():
+                super().send(raw)
+
+        def mined(self, digest: bytes) -> Mined | None:
+            return None if still.is_set() else super().mined(digest)
+
+    monkeypatch.setattr("anchor.run.Chain", Halting)
+    monkeypatch.setattr("anchor.run.FIRST_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("anchor.run.LAST_CHAIN_SECONDS", 0.1)
+    monkeypatch.setattr("anchor.sender.MINED_SECONDS", 0.3)
+    monkeypatch.setattr("anchor.sender.RESEND_SECONDS", 0.1)
+    with (
+        running_node(found_province(tmp_path / "data")) as settings,
+        province_of(settings) as province,
+        serving(settings) as said,
+    ):
+        business = Business.of(settings.origin)
+        business.apply(province)
+        first = province.accept(business.batch(), ORGANISATION).batch
+        wait_until(lambda: province.status(first).state == "anchored")
+        still.set()
+        sent.clear()
+        waiting = [province.accept(business.batch(), ORGANISATION).batch for _ in range(2)]
+        wait_until(lambda: {province.status(each).state for each in waiting} == {"logged"})
+        # Several rounds, each with the same bytes again.
+        wait_until(lambda: len(sent) > 8)
+        assert len(set(sent)) == 1
+        assert len([line for line in said if "stands still" in line]) == 1
+        waiting.append(province.accept(business.batch(), ORGANISATION).batch)
+        wait_until(lambda: province.status(waiting[-1]).state == "logged")
+        assert {province.status(each).state for each in waiting} == {"logged"}
+        still.clear()
+        wait_until(lambda: {province.status(each).state for each in waiting} == {"anchored"})
+        assert [province.status(each).log_index for each in waiting] == [1, 2, 3]
+        assert len([line for line in said if "will try again" in line]) == 1
 
 
 def test_it_stops_while_it_waits_for_the_chain(tmp_path: Path) -> None:

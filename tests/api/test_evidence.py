@@ -91,6 +91,17 @@ def test_the_trust_file_waits_for_the_node(site: Site) -> None:
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/not-ready")
 
 
+def test_the_trust_file_of_the_pilot_is_found_once_the_log_has_moved(site: Site) -> None:
+    answer = site.browser.get("/v1/trust/pilot")
+    assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
+    assert "/v1/trust/pilot" not in site.browser.get("/").text
+    site.settings.pilot.mkdir()
+    site.settings.pilot_trust_path.write_bytes(b"{}")
+    answer = site.browser.get("/v1/trust/pilot")
+    assert (answer.status_code, answer.content) == (200, b"{}")
+    assert "/v1/trust/pilot" in site.browser.get("/").text
+
+
 # The log
 
 

@@ -135,7 +135,7 @@ def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]
 def test_every_route_is_described_with_examples(site: Site) -> None:
     document = site.browser.get("/openapi.json").json()
     described = operations(document)
-    assert len(described) == 10 + 12
+    assert len(described) == 11 + 12
     for method, path, operation in described:
         assert " · " in operation["summary"], path
         for status, answer in operation["responses"].items():
