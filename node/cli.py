@@ -10,28 +10,23 @@ from __future__ import annotations
 import json
 import logging
 import re
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
+from node import overview
 from node.errors import GenesisError, NodeError
+from node.governing import DEFAULT_RPC, AsJson, Asked, refusals
 
 if TYPE_CHECKING:
     from node.abci import Peering
 
-DEFAULT_RPC: Final = "127.0.0.1:8545"
 EXIT_FAILED: Final = 1
 EXIT_COULD_NOT: Final = 2
-_STATUS_SECONDS: Final = 5.0
-_MAX_STATUS_BYTES: Final = 65_536
 _ENDPOINT: Final = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\[\]:/]+)):([0-9]{1,5})", re.ASCII)
 # A CometBFT node's id is its key's address.
 _PEER: Final = re.compile(r"[0-9a-f]{40}@", re.ASCII)
-_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 
 app = typer.Typer(no_args_is_help=True, help="Nút kiểm chứng · The validator node.")
 
@@ -76,27 +71,6 @@ def run(
         _fail(str(error), EXIT_FAILED)
 
 
-@app.command()
-def init(
-    home: _Home,
-    name: Annotated[str, typer.Option("--name", help="Tên chuỗi · The chain's name, e.g. camau.")],
-    member: Annotated[
-        list[str],
-        typer.Option("--member", metavar="0x…", help="Địa chỉ thành viên · A member's address."),
-    ],
-) -> None:
-    """Lập chuỗi mới một nút · Found a new chain with one validator."""
-    from node.genesis import found
-    from node.light import timestamp
-
-    members = [_parse_member(each) for each in member]
-    try:
-        genesis = found(home, name, members, timestamp(time.time_ns()))
-    except GenesisError as error:
-        _fail(str(error), EXIT_COULD_NOT)
-    typer.echo(f"{genesis.cometbft_chain_id} (EVM {genesis.evm_chain_id}): {home}")
-
-
 @app.command("id")
 def node_id(home: _Home) -> None:
     """Mã của nút, để các nút khác gọi bằng --peer · The node's id, which others name in --peer."""
@@ -135,52 +109,29 @@ _MARKS: Final = {"good": "✓", "damaged": "✗", "unknown": "?"}
 
 
 @app.command()
-def status(
-    rpc: _Rpc = DEFAULT_RPC,
-    as_json: Annotated[bool, typer.Option("--json", help="Cho máy đọc · For machines.")] = False,
-) -> None:
-    """Hỏi nút đang chạy · Ask a running node how it does."""
-    host, port = parse_endpoint(rpc)
-    try:
-        answer = fetch_status(host, port)
-    except (OSError, ValueError) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        _fail(f"không hỏi được nút · no node answers on {rpc}: {reason}", EXIT_COULD_NOT)
+def status(rpc: Asked = DEFAULT_RPC, as_json: AsJson = False) -> None:
+    """Nút và chuỗi thế nào, trong một màn hình · How the node and its chain do, in one screen.
+
+    0: tốt · healthy, 1: có việc phải làm · something is to be done, 2: chưa biết · could not tell.
+    """
+    with refusals():
+        found = overview.status(overview.Rpc(rpc))
     if as_json:
-        typer.echo(json.dumps(answer))
-        return
-    for label, key in _STATUS_LABELS:
-        typer.echo(f"{label}: {answer[key]}")
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        typer.echo("\n".join(overview.status_lines(found)))
+    raise typer.Exit(0 if found["healthy"] else EXIT_FAILED)
 
 
-_STATUS_LABELS: Final = (
-    ("Chuỗi · Chain", "cometbftChainId"),
-    ("Mã EVM · EVM chain id", "chainId"),
-    ("Khối EVM · EVM block", "blockNumber"),
-    ("Đã chốt · Final", "finalizedNumber"),
-    ("Độ cao · Height", "height"),
-    ("Đang chờ · Waiting", "waiting"),
-    ("Nút kiểm chứng · Validator", "validator"),
-)
-
-
-def fetch_status(host: str, port: int) -> dict[str, Any]:
-    """Return a node's `moneo_status`. Raises OSError if none answers, ValueError for nonsense."""
-    place = f"[{host}]" if ":" in host else host
-    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "moneo_status", "params": []})
-    request = urllib.request.Request(
-        f"http://{place}:{port}/", body.encode(), {"Content-Type": "application/json"}
-    )
-    # No proxy: a node is asked where it listens.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=_STATUS_SECONDS) as response:
-        answer = json.loads(response.read(_MAX_STATUS_BYTES))
-    result = answer.get("result") if isinstance(answer, dict) else None
-    if not isinstance(result, dict) or not {key for _, key in _STATUS_LABELS} <= set(result):
-        raise ValueError(
-            "nơi trả lời không phải nút Moneo · what answers there is not a Moneo node"
-        )
-    return result
+@app.command()
+def peers(rpc: Asked = DEFAULT_RPC, as_json: AsJson = False) -> None:
+    """Nút của các thành viên khác, có nối được không · The other members' nodes, connected or not."""
+    with refusals():
+        found = overview.peers(overview.Rpc(rpc))
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        typer.echo("\n".join(overview.peer_lines(found)))
 
 
 def parse_endpoint(text: str) -> tuple[str, int]:
@@ -205,14 +156,6 @@ def _parse_peering(comet: str | None, peers: list[str]) -> Peering | None:
             raise typer.BadParameter(f"{each!r}: cần ID@HOST:PORT · expected ID@HOST:PORT")
         parse_endpoint(each.partition("@")[2])
     return Peering(comet, tuple(peers))
-
-
-def _parse_member(text: str) -> bytes:
-    if not _ADDRESS.fullmatch(text):
-        raise typer.BadParameter(
-            f"{text!r}: cần 0x và 40 chữ số hex · expected 0x and 40 hex digits"
-        )
-    return bytes.fromhex(text[2:])
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Options that every test folder shares: the long forms run only when asked for."""
+"""Options that every test folder shares: long forms and containers run only when asked for."""
 
 import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the long forms too")
+    parser.addoption("--docker", action="store_true", help="run what needs a Docker engine too")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect long forms, so that a skip always means a missing program and is counted as one."""
-    if config.getoption("--long"):
-        return
-    long_forms = [item for item in items if item.get_closest_marker("long")]
-    config.hook.pytest_deselected(items=long_forms)
-    items[:] = [item for item in items if not item.get_closest_marker("long")]
+    """Deselect what was not asked for, so that a skip always means a missing program and is counted as one."""
+    unasked = [name for name in ("long", "docker") if not config.getoption(f"--{name}")]
+    left = [item for item in items if any(item.get_closest_marker(name) for name in unasked)]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in left]

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("contracts", "node", "anchor", "api")
+ROOMS = ("contracts", "node", "anchor", "api", "front")
 # The "may import" column of docs/architecture.md. A room may always import itself.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "contracts": (),
     "node": ("contracts",),
     "anchor": ("contracts", "node.light"),
     "api": ("anchor",),
+    "front": ("contracts", "node", "anchor", "api"),
 }
 BASE_PACKAGES = frozenset({"cryptography", "Crypto", "rich", "typer"})
 # What the base install (verifier and a business's command line) must do without.

@@ -66,8 +66,10 @@ from api import forms, labels, organisations, qr, sheets
 from api import words as api_words
 from api.index import event_time
 from node import genesis, signed, transactions
+from node.card import parse_card
 from node.cli import parse_endpoint
 from node.errors import ChainError, GenesisError, TransactionRefused
+from node.founding import found, parse_founding
 from node.light import (
     LightBlockError,
     LightError,
@@ -88,6 +90,7 @@ from node.rpc import hexes, logs, subscriptions
 from node.rpc.dispatch import Dispatcher
 from node.rpc.errors import InvalidParams, MethodNotFound
 from node.rpc.methods import METHODS
+from tests.support.cards import card, cards
 from tests.support.light_blocks import CHAIN_ID, light_block, signers
 from tests.support.makeevidence import CRAB_LOT, ORIGIN, Made, harvest, journey, key, one_record
 from tests.support.mutations import (
@@ -211,6 +214,9 @@ TIMES = tuple(
 GENESIS = genesis.Genesis(
     CHAIN_ID, 3_141_592, format_time(parse_time("2026-11-22T09:00:00Z")), ((LOG.public_key, 10),), (b"\1" * 20,)
 )  # fmt: skip
+FOUNDING = found(
+    "moneo", [(one.name, one.raw) for one in cards(2)], parse_time("2026-11-22T09:00:00Z")
+)
 SETTINGS = anchor_settings.Settings(
     Path("var"), "Cà Mau", ORIGIN, ("truyxuat.example",), public_url="https://a.example"
 )
@@ -402,6 +408,8 @@ PARSERS: Sequence[Parser] = (
     Parser("node.rpc.hexes.parse_count", hexes.parse_count, (InvalidParams,), (7, "0x7")),
     Parser("node.rpc.hexes.parse_flag", hexes.parse_flag, (InvalidParams,), (True, False)),
     Parser("node.cli.parse_endpoint", parse_endpoint, (typer.BadParameter,), ("127.0.0.1:8545", "[::1]:80")),
+    Parser("node.card.parse_card", parse_card, (GenesisError,), (card().raw,), lambda made: made.raw, canonical=False, also=("node.shape.parse_json",)),
+    Parser("node.founding.parse_founding", parse_founding, (GenesisError,), (FOUNDING.raw,), lambda made: made.raw, canonical=False),
     Parser("node.genesis.parse", genesis.parse, (GenesisError,), (genesis.encode(GENESIS),), genesis.encode, canonical=False),
     Parser("node.genesis.load", in_file(genesis.load, genesis.GENESIS_FILE), (GenesisError,), (genesis.encode(GENESIS),)),
     Parser("node.genesis.load_validator_key", in_file(genesis.load_validator_key, genesis.KEY_FILE), (GenesisError,), (PEM,)),
@@ -433,6 +441,7 @@ NOT_PARSERS: Mapping[str, str] = {
     "anchor.province.read_trust": "returns bytes as they are; parse_trust reads them",
     "anchor.custody.open_signer": "load_private_key reads the file",
     "node.abci.orderer.open_comet": "starts a program",
+    "node.abci.service.read_misbehaviour": "its own chain's data",
     "node.governance.read": "its own chain's state",
     "node.sequencer.open_sequencer": "load_validator_key and SignedFile read its files",
     "node.transactions.stored_transaction": "decode_transaction has let it in",
