@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`moneo node …`: found a chain, run its node, and ask a running one how it does.
+"""`moneo node …`: run a node, name it, check what it keeps; `node.governing` adds what is asked of a running one.
 
-What the node itself needs is imported only where it is used, so that `status` works in the base
+What the node itself needs is imported only where it is used, so that looking works in the base
 install. Exit status 0: done; 1: the node failed while it ran; 2: it could not be done.
 """
 
@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
-from node import overview
 from node.errors import GenesisError, NodeError
-from node.governing import DEFAULT_RPC, AsJson, Asked, refusals
+from node.governing import DEFAULT_RPC
 
 if TYPE_CHECKING:
     from node.abci import Peering
@@ -106,32 +105,6 @@ def doctor(
 
 
 _MARKS: Final = {"good": "✓", "damaged": "✗", "unknown": "?"}
-
-
-@app.command()
-def status(rpc: Asked = DEFAULT_RPC, as_json: AsJson = False) -> None:
-    """Nút và chuỗi thế nào, trong một màn hình · How the node and its chain do, in one screen.
-
-    0: tốt · healthy, 1: có việc phải làm · something is to be done, 2: chưa biết · could not tell.
-    """
-    with refusals():
-        found = overview.status(overview.Rpc(rpc))
-    if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
-    else:
-        typer.echo("\n".join(overview.status_lines(found)))
-    raise typer.Exit(0 if found["healthy"] else EXIT_FAILED)
-
-
-@app.command()
-def peers(rpc: Asked = DEFAULT_RPC, as_json: AsJson = False) -> None:
-    """Nút của các thành viên khác, có nối được không · The other members' nodes, connected or not."""
-    with refusals():
-        found = overview.peers(overview.Rpc(rpc))
-    if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
-    else:
-        typer.echo("\n".join(overview.peer_lines(found)))
 
 
 def parse_endpoint(text: str) -> tuple[str, int]:

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`moneo node propose | vote | proposals | hosts | keep`: what a member decides with the others.
+"""`moneo node status | peers | proposals | propose | vote | hosts | keep`: looking, and deciding with the others.
 
 What is sent with the member's key is sent by its anchor process; `Seat` is all that is known of it
-here. Exit status 0: done; 1: the chain refuses it; 2: it could not be done.
+here. Exit status 0: done; 1: the chain refuses it, or the node is not healthy; 2: it could not be done.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import typer
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from node.proposals import Change
 
 EXIT_REFUSED: Final = 1
+EXIT_UNHEALTHY: Final = 1
 EXIT_COULD_NOT: Final = 2
+_Found = TypeVar("_Found")
 DEFAULT_RPC: Final = "127.0.0.1:8545"
 
 
@@ -48,12 +50,12 @@ class Seat:
 
 
 Asked = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--rpc",
         metavar="HOST:PORT",
         envvar="MONEO_RPC",
-        help="Địa chỉ JSON-RPC · JSON-RPC address.",
+        help="Địa chỉ JSON-RPC, nếu không phải nút của --data · JSON-RPC, if not of the node of --data.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Cho máy đọc · For machines.")]
@@ -65,10 +67,10 @@ _CardFile = Annotated[
 ]
 
 
-def add_to(app: typer.Typer, seat: Callable[[Path], Seat]) -> None:
-    """Add the commands to `moneo node`; `seat` opens a data folder."""
+def add_to(app: typer.Typer, seat: Callable[[Path], Seat], rpc_of: Callable[[Path], str]) -> None:
+    """Add the commands to `moneo node`; `seat` opens a data folder, `rpc_of` says where its node is."""
     app.add_typer(_proposing(seat), name="propose")
-    app.command("proposals")(proposals)
+    _add_looking(app, rpc_of)
     _add_deciding(app, seat)
 
 
@@ -83,21 +85,55 @@ def refusals() -> Iterator[None]:
         raise typer.Exit(code) from error
 
 
-def proposals(
-    number: Annotated[int | None, typer.Argument(metavar="[NUMBER]")] = None,
-    rpc: Asked = DEFAULT_RPC,
-    as_json: AsJson = False,
-) -> None:
-    """Mọi đề xuất và phiếu · Every proposal: who proposed, who voted how, what it still needs."""
-    from node import overview
-    from node import proposals as history
+def _add_looking(app: typer.Typer, rpc_of: Callable[[Path], str]) -> None:
+    def asked(rpc: str | None, data: Path) -> Rpc:
+        from node.overview import Rpc
 
-    with refusals():
-        node = overview.Rpc(rpc)
-        known = history.known_members(node)
-        found = history.every(node)
-        chosen = found if number is None else [history.one(found, number)]
-    _show([history.shown(each, known) for each in chosen], as_json)
+        return Rpc(rpc or rpc_of(data))
+
+    @app.command("status")
+    def status(rpc: Asked = None, data: _Data = Path("var"), as_json: AsJson = False) -> None:
+        """Nút và chuỗi thế nào, trong một màn hình · How the node and its chain do, in one screen.
+
+        0: tốt · healthy, 1: có việc phải làm · something is to be done, 2: chưa biết · could not tell.
+        """
+        from node import overview
+
+        with refusals():
+            found = overview.status(asked(rpc, data))
+        _tell(found, overview.status_lines, as_json)
+        raise typer.Exit(0 if found["healthy"] else EXIT_UNHEALTHY)
+
+    @app.command("peers")
+    def peers(rpc: Asked = None, data: _Data = Path("var"), as_json: AsJson = False) -> None:
+        """Nút của các thành viên khác, có nối được không · The other members' nodes, connected or not."""
+        from node import overview
+
+        with refusals():
+            found = overview.peers(asked(rpc, data))
+        _tell(found, overview.peer_lines, as_json)
+
+    @app.command("proposals")
+    def proposals(
+        number: Annotated[int | None, typer.Argument(metavar="[NUMBER]")] = None,
+        rpc: Asked = None,
+        data: _Data = Path("var"),
+        as_json: AsJson = False,
+    ) -> None:
+        """Mọi đề xuất và phiếu · Every proposal: who proposed, who voted how, what it still needs."""
+        from node import proposals as history
+
+        with refusals():
+            node = asked(rpc, data)
+            known = history.known_members(node)
+            found = history.every(node)
+            chosen = found if number is None else [history.one(found, number)]
+        _show([history.shown(each, known) for each in chosen], as_json)
+
+
+def _tell(found: _Found, lines: Callable[[_Found], Sequence[str]], as_json: bool) -> None:
+    text = json.dumps(found, ensure_ascii=False) if as_json else "\n".join(lines(found))
+    typer.echo(text)
 
 
 def _proposing(seat: Callable[[Path], Seat]) -> typer.Typer:

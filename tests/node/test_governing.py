@@ -40,9 +40,8 @@ class Commands:
     def __call__(self, *words: str, status: int = 0) -> Any:
         """Run a command as the member whose turn it is; return its JSON, or what it said."""
         app = typer.Typer()
-        add_to(app, lambda _data: self.seat())
-        environ = {"MONEO_RPC": self.client.node.url}
-        done = CliRunner().invoke(app, [*words, "--json"], env=environ)
+        add_to(app, lambda _data: self.seat(), lambda _data: self.client.node.url)
+        done = CliRunner().invoke(app, [*words, "--json"])
         assert done.exit_code == status, done.output
         return json.loads(done.output) if status == 0 else done.output
 

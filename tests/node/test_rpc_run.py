@@ -29,7 +29,7 @@ from tests.support.province import free_addresses
 from tests.support.running_node import found_home, running, wait_until
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-c", "from node.cli import app; app()"]
+COMMAND = [sys.executable, "moneo.py", "node"]
 
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:
