@@ -32,7 +32,8 @@ from anchor.tiles import Log
 
 IDLE_SECONDS: Final = 0.1
 FIRST_RETRY_SECONDS: Final = 0.5
-LAST_RETRY_SECONDS: Final = 30.0
+# A chain that has halted is to be anchored to again half a minute after it goes on, at the latest.
+LAST_RETRY_SECONDS: Final = 10.0
 # The node is next door, and a chain that goes on is not to wait for us.
 LAST_CHAIN_SECONDS: Final = 5.0
 

@@ -22,8 +22,10 @@ PROGRAMME: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("ingest", "Records acknowledged a second", "", "--seconds 1 --sizes 1 100 1000"),
     ("latency", "Accepted, anchored, evidence", f"--data {KEPT}", f"--data {KEPT} --records 20000 --samples 6"),
     ("evidence", "Evidence and its verification", f"--data {KEPT}", f"--data {KEPT} --batches 200 --records 50 --journeys 20"),
+    ("validators", "Evidence of many validators", "", "--rounds 5"),
     ("growth", "Growth", "", "--records 4000"),
     ("peers", "Beside pymerkle and proofbundle", "", "--leaves 10000"),
+    ("consortium", "Four provinces", "", "--quick"),
 )  # fmt: skip
 # More than this and the machine is not what the figures are for.
 LONGEST_SECONDS: Final = 15 * 60

@@ -90,7 +90,7 @@ def look(place: Place) -> Look:
     # Partial tiles that a later checkpoint has grown past go as soon as the full one is there.
     log = place.settings.log_path
     sizes["log"] = float(sum((log / name).stat().st_size for name in log_files(batches)))
-    for name, size in _chain(place.data / "node" / "chain"):
+    for name, size in chain_sizes(place.data / "node" / "chain"):
         sizes[name] += size
     return Look(sizes, records, batches, checkpoints)
 
@@ -111,7 +111,7 @@ def _tables(database: sqlite3.Connection) -> list[tuple[str, float]]:
     return [("proofs" if name in PROOFS else "records", float(size)) for name, size in pages]
 
 
-def _chain(folder: Path) -> list[tuple[str, float]]:
+def chain_sizes(folder: Path) -> list[tuple[str, float]]:
     """Return keys and values by kind, and the folder's size once it is compacted."""
     with plyvel.DB(str(folder)) as database:
         database.compact_range()

@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Final
 
 PROC: Final = Path("/proc")
-KINDS: Final = {"run-api": "API", "run-anchor": "anchor", "serve": "supervisor", "node": "node"}
+KINDS: Final = {
+    "run-api": "API",
+    "run-anchor": "anchor",
+    "serve": "supervisor",
+    "cometbft": "CometBFT",
+    "node": "node",
+}
 HEAD: Final = (
     "process",
     "largest resident (VmHWM) MiB",
@@ -60,7 +66,8 @@ def _name(pid: int, parent: int) -> str:
 
 
 def _kind(pid: int) -> str | None:
-    words = _read(PROC / str(pid) / "cmdline").split("\0")
+    program, *words = _read(PROC / str(pid) / "cmdline").split("\0")
+    words.append(Path(program).name)
     return next((name for word, name in KINDS.items() if word in words), None)
 
 

@@ -483,9 +483,9 @@ def result_of(play: Play, faults: list[str]) -> dict[str, object]:
     return rows | {f"fault {number}": fault for number, fault in enumerate(faults[:20], start=1)}
 
 
-def write_result(title: str, rows: dict[str, object]) -> None:
-    """Put a table under its heading in docs/kills.md; the other headings stay as they are."""
-    path = ROOT / "docs" / "kills.md"
+def write_result(title: str, rows: dict[str, object], name: str = "kills.md") -> None:
+    """Put a table under its heading in a file of docs; the other headings stay as they are."""
+    path = ROOT / "docs" / name
     table = "".join(f"| {name} | {value} |\n" for name, value in rows.items())
     parts = path.read_text().split("\n## ")
     kept = [part for part in parts if not part.startswith(f"{title}\n")]

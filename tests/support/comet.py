@@ -98,6 +98,13 @@ class Comet:
         except (CometSilent, CometRefused):
             return 0
 
+    def is_up(self) -> bool:
+        """Whether it answers."""
+        try:
+            return bool(self.client.ask("health") == {})
+        except (CometSilent, CometRefused):
+            return False
+
     def wait_height(self, height: int) -> None:
         wait_until(f"height {height}", lambda: self.height() >= height)
 

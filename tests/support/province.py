@@ -110,9 +110,9 @@ class Running:
         """Return whether it has printed these words."""
         return any(words in line for line in self.lines)
 
-    def wait_for(self, words: str) -> None:
+    def wait_for(self, words: str, seconds: float = WAIT_SECONDS) -> None:
         """Wait until it prints these words; fail if it ends before."""
-        wait_until(words, lambda: self.said(words) or self.process.poll() is not None)
+        wait_until(words, lambda: self.said(words) or self.process.poll() is not None, seconds)
         assert self.said(words), "".join(self.lines)
 
     def stop(self, number: int = signal.SIGTERM) -> int:

@@ -4,6 +4,7 @@
 They are what `moneo` runs, command line and all, but forked from a *driver* that has imported the
 program already: a start takes a tenth of a second, not two. The driver inherits nothing of the tests;
 it has no threads and opens no file. When the tests end, however they end, it kills what it started.
+What a process is to do otherwise than the program does is a function that it calls first.
 """
 
 import contextlib
@@ -16,6 +17,8 @@ import socket
 import subprocess
 import sys
 import traceback
+from collections.abc import Sequence
+from pathlib import Path
 from threading import Lock
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +31,77 @@ from tests.support.province import ROOT, answers, wait_until
 
 NAMES = ("node", "anchor", "api")
 STOP_SECONDS = 60.0
+
+
+class Forked:
+    """A process that the driver has started, and leader of its group."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._descriptor = os.pidfd_open(pid)
+
+    def has_ended(self, seconds: float = 0.0) -> bool:
+        """Whether it has ended; wait for it so long."""
+        return bool(select.select([self._descriptor], [], [], seconds)[0])
+
+    def kill(self) -> None:
+        """Kill it and its group, as their machine's end would, and wait until it is dead."""
+        # Its group may be gone with it.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        assert self.has_ended(STOP_SECONDS)
+
+    def stop(self) -> None:
+        """Ask it to end, and wait."""
+        if not self.has_ended():
+            os.kill(self.pid, signal.SIGTERM)
+            self.has_ended(STOP_SECONDS)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class Driver:
+    """Starts commands of `moneo`. Safe for threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.victims"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            # A Ctrl-C is the tests' alone.
+            start_new_session=True,
+        )
+
+    def start(
+        self,
+        command: Sequence[str],
+        output: Path,
+        at: int | None = None,
+        first: Sequence[str] = (),
+    ) -> Forked:
+        """Start a command, whose words are added to a file.
+
+        `at` has it killed at that durable step, counted from its start; `first` is a function that
+        it calls before, as "module:function", and its arguments.
+        """
+        assert self._process.stdin and self._process.stdout
+        with self._lock:
+            order = [str(output), list(command), at, list(first)]
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+            # The driver reaps with the next order at the earliest: this is the process, alive or dead.
+            return Forked(int(self._process.stdout.readline()))
+
+    def close(self) -> None:
+        """Kill what is left."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe
+            pipe.close()
+        self._process.wait(STOP_SECONDS)
 
 
 class Victims:
@@ -43,17 +117,8 @@ class Victims:
         }
         self._addresses = {"node": settings.rpc, "api": settings.listen}
         self.output = settings.data / "output"
-        self._lock = Lock()
-        self._running: dict[str, tuple[int, int]] = {}
-        self._driver = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.victims", str(self.output)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            # A Ctrl-C is the tests' alone.
-            start_new_session=True,
-        )
+        self._running: dict[str, Forked] = {}
+        self._driver = Driver()
 
     def start_all(self) -> None:
         """Start all three and wait until node and API answer."""
@@ -64,30 +129,21 @@ class Victims:
 
     def start(self, name: str, at: int | None = None) -> None:
         """Start a process; `at` has it killed at that durable step, counted from its start."""
-        assert self._driver.stdin and self._driver.stdout
-        with self._lock:
-            self._driver.stdin.write(json.dumps([self._commands[name], at]) + "\n")
-            self._driver.stdin.flush()
-            # The driver reaps with the next order at the earliest: this is the process, alive or dead.
-            process = int(self._driver.stdout.readline())
-            self._running[name] = process, os.pidfd_open(process)
+        self._running[name] = self._driver.start(self._commands[name], self.output, at)
 
     def has_ended(self, name: str, seconds: float = 0.0) -> bool:
         """Whether the process has ended; wait for it so long."""
         running = self._running.get(name)
-        return running is None or bool(select.select([running[1]], [], [], seconds)[0])
+        return running is None or running.has_ended(seconds)
 
     def kill(self, name: str) -> None:
-        """Kill a process and its workers, as their machine's end would, and wait until it is dead."""
+        """Kill a process and its workers, and wait until it is dead."""
         if name not in self._running:
             return
-        process, descriptor = self._running[name]
-        # Its group may be gone with it.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process, signal.SIGKILL)
-        assert self.has_ended(name, STOP_SECONDS)
+        process = self._running[name]
+        process.kill()
         del self._running[name]
-        os.close(descriptor)
+        process.close()
         # Its workers end when they end; one of them may still hold its port.
         wait_until(f"the port of {name} is free", lambda: not self._is_listening(name))
 
@@ -105,22 +161,18 @@ class Victims:
     def stop(self) -> None:
         """Ask all to end, and see to it that they do."""
         for name in reversed(NAMES):
-            if not self.has_ended(name):
-                os.kill(self._running[name][0], signal.SIGTERM)
-                self.has_ended(name, STOP_SECONDS)
-        for pipe in (self._driver.stdin, self._driver.stdout):
-            assert pipe
-            pipe.close()
-        self._driver.wait(STOP_SECONDS)
-        for _, descriptor in self._running.values():
-            os.close(descriptor)
+            if name in self._running:
+                self._running[name].stop()
+        self._driver.close()
+        for process in self._running.values():
+            process.close()
         self._running.clear()
 
 
 # The driver's side
 
 
-def _become(output: str, command: list[str], at: int | None) -> int:
+def _become(output: str, command: list[str], at: int | None, first: list[str]) -> int:
     os.setpgid(0, 0)
     for number, (path, flags) in enumerate(
         [(os.devnull, os.O_RDONLY), (output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)]
@@ -129,14 +181,17 @@ def _become(output: str, command: list[str], at: int | None) -> int:
     os.dup2(1, 2)
     if at is not None:
         count_steps(os.open(os.devnull, os.O_WRONLY), at)
+    if first:
+        module, _, name = first[0].partition(":")
+        getattr(importlib.import_module(module), name)(*first[1:])
     sys.argv = ["moneo", *command]
     return moneo.main()
 
 
-def _child(order: list[Any], output: str) -> None:
+def _child(order: list[Any]) -> None:
     status = 1
     try:
-        status = _become(output, *order)
+        status = _become(*order)
     except BaseException:  # noqa: BLE001 - the driver goes on elsewhere, this process ends here
         traceback.print_exc()
     finally:
@@ -173,7 +228,7 @@ class _Worker:
         os.waitpid(self.pid, 0)
 
 
-def main(output: str) -> None:
+def main() -> None:
     """Fork a process for each line on standard input, answer with its id; at the end kill them all."""
     _import_all()
     children: set[int] = set()
@@ -183,7 +238,7 @@ def main(output: str) -> None:
                 children.discard(ended)
             process = os.fork()
             if process == 0:
-                _child(json.loads(line), output)
+                _child(json.loads(line))
             # Here too: the tests may want to kill the group before its leader has run.
             with contextlib.suppress(OSError):
                 os.setpgid(process, process)
@@ -196,4 +251,4 @@ def main(output: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()
