@@ -33,6 +33,8 @@ from node.light import (
 
 FORMAT: Final = "moneo/trust/v1"
 CONTRACTS: Final = ("AnchorLog", "IssuerRegistry")
+# What the name of a member that has left ends with.
+FORMER: Final = " (đã rời · former member)"
 
 MAX_TRUST_BYTES: Final = 1 << 20
 MAX_ERAS: Final = 256
@@ -106,6 +108,16 @@ class Trust:
     def blocks(self) -> tuple[LightBlock, ...]:
         """The light blocks that whoever pins this file believes, in the order of height."""
         return (self.light_block, *self.eras)
+
+    @property
+    def validators(self) -> int:
+        """How many validators there are now, as far as the file tells.
+
+        Who signs after the last change is named by a hash alone; but each member has one validator.
+        """
+        if not self.eras:
+            return len(self.light_block.validators)
+        return sum(not member.name.endswith(FORMER) for member in self.members)
 
     def member(self, owner: bytes) -> Member | None:
         """Return the member with this EVM address, None if the file doesn't name it."""

@@ -35,6 +35,7 @@ from anchor.note import check_name
 from anchor.record import open_disclosure
 from anchor.trust import (
     CONTRACTS,
+    FORMER,
     MAX_HOSTS,
     MAX_NAME,
     Member,
@@ -47,7 +48,6 @@ from anchor.trust import (
 )
 from node.light import LightError, TrustedChain, minimal, parse_header, verify_eras
 
-FORMER: Final = " (đã rời · former member)"
 # Base64url of a JSON list of a salt, a word and 16 hosts.
 MAX_DISCLOSURE: Final = 16_384
 

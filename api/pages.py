@@ -151,7 +151,7 @@ def trust_summary(province: Province) -> tuple[str, int]:
 
 @lru_cache(maxsize=4)
 def _summary(trust: bytes) -> tuple[str, int]:
-    return str(fingerprint(trust)), len(parse_trust(trust).blocks[-1].validators)
+    return str(fingerprint(trust)), parse_trust(trust).validators
 
 
 class _Maker:

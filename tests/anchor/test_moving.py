@@ -21,8 +21,7 @@ from anchor.keys import load_member_key
 from anchor.province import NoTrust, Province, member_address
 from anchor.sequencing import PipelineError
 from anchor.settings import Settings, load
-from anchor.trust import parse_trust
-from anchor.trustfile import FORMER
+from anchor.trust import FORMER, parse_trust
 from anchor.verdict import Verdict
 from anchor.verify import verify
 from front.cli import new_settings
@@ -291,7 +290,9 @@ def check_era(
     moneo(
         "node", "export-trust", "--rpc", province.settings.rpc, "-o", exported, home=exported.parent
     )
-    members = {one.name: one for one in parse_trust(exported.read_bytes()).members}
+    told = parse_trust(exported.read_bytes())
+    assert (told.validators, parse_trust(before).validators) == (1, 2)
+    members = {one.name: one for one in told.members}
     assert members.keys() == {"Cà Mau", f"{left.name}{FORMER}"}
     assert members[f"{left.name}{FORMER}"].hosts == ()
     assert judged(alone, exported.read_bytes()).assurance == "one-validator"

@@ -15,8 +15,8 @@ import moneo
 from anchor.chain import KnownMember
 from anchor.ijson import encode_b64url
 from anchor.settings import Settings
-from anchor.trust import Member, TrustError, parse_trust
-from anchor.trustfile import FORMER, _named, _Seat
+from anchor.trust import FORMER, Member, TrustError, parse_trust
+from anchor.trustfile import _named, _Seat
 from tests.support.anchoring import anchoring, found_province, running_node
 from tests.support.province import moneo as run_moneo
 

@@ -169,6 +169,7 @@ NOT_YET = {
     "GET /v1/evidence": 409,
     "GET /v1/records/{record}/evidence": 409,
     "GET /v1/trust": 503,
+    "GET /v1/trust/pilot": 404,
     "GET /log/{path}": 404,
 }
 
