@@ -545,10 +545,10 @@ def _peer_name(row: Mapping[str, Any]) -> str:
 
 
 def _signs_text(found: Mapping[str, Any]) -> str:
-    if found["signs"]:
-        return "có · yes"
-    is_next = found["inSet"] and found["signs"] is None
-    return "từ khối tới · from the next block on" if is_next else "KHÔNG · NO"
+    # Who was removed may have signed the last block that its node knows.
+    if not found["inSet"] or found["signs"] is False:
+        return "KHÔNG · NO"
+    return "có · yes" if found["signs"] else "từ khối tới · from the next block on"
 
 
 def _behind_text(found: Mapping[str, Any]) -> str:

@@ -221,6 +221,16 @@ def test_who_is_admitted_signs_from_the_next_block_on() -> None:
     assert "from the next block on" in "\n".join(overview.status_lines(found))
 
 
+def test_who_was_removed_signs_no_more_though_it_has_signed_the_newest_block() -> None:
+    known = answers()
+    del known["moneo_getMembers"][0]
+    found = status(Told(known))
+    assert (found["inSet"], found["signs"]) == (False, True)
+    assert "KHÔNG · NO" in next(
+        line for line in overview.status_lines(found) if line.startswith("Ký")
+    )
+
+
 def test_today_s_members_are_needed_not_those_of_the_newest_block() -> None:
     known = answers()
     del known["moneo_getMembers"][3]
