@@ -419,8 +419,8 @@ def _show_trust(news: Sequence[Member], printed: str) -> None:
     console.print(pick("Dấu vân tay:", "Fingerprint:"), printed, soft_wrap=True)
     console.print(
         pick(
-            "So với dấu vân tay in trên giấy hoặc trên trang của một thành viên khác.",
-            "Compare it with the one on paper, or on another member's page.",
+            "So với dấu vân tay in trên giấy hoặc trên trang của nơi đã đưa tệp này.",
+            "Compare it with the one on paper, or on the page of whoever gave this file.",
         )
     )
 

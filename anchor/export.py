@@ -32,9 +32,9 @@ SIGNED: Final = (
 )
 UNSIGNED: Final = (
     (
-        "khối đầu và nhóm nút kiểm chứng đầu tiên: so mã chuỗi và dấu vân tay với thành viên khác hoặc bản giấy",
-        "the first light block and the first validators: compare chain id and fingerprint with another "
-        "member's, or with paper",
+        "khối đầu và nhóm nút kiểm chứng đầu tiên: so mã chuỗi với các thành viên khác, dấu vân tay với bản giấy",
+        "the first light block and the first validators: compare the chain id with other members', "
+        "the fingerprint with paper",
     ),
     (
         "tên nhật ký, ngày của tệp, và thành viên đã rời (giữ từ tệp cũ)",
