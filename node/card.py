@@ -33,7 +33,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from eth_abi.abi import encode as abi_encode
 from eth_keys.datatypes import PrivateKey, Signature
 from eth_keys.exceptions import BadSignature
 from eth_utils.exceptions import ValidationError
@@ -41,9 +40,9 @@ from eth_utils.exceptions import ValidationError
 import contracts
 from node import governance, shape
 from node.durable import sync_folder, write_draft
-from node.errors import GenesisError, TransactionRefused
+from node.errors import GenesisError
 from node.genesis import MAX_EVM_CHAIN_ID, record_json, record_of
-from node.light import LightError, check_public_key, keccak256
+from node.light import LightError, check_public_key
 
 __all__ = [
     "CARDS",
@@ -77,7 +76,6 @@ _NOWHERE: Final = ("0.0.0.0", "[::]")  # noqa: S104  nobody is reached there
 _HEX: Final = re.compile(r"0x(?:[0-9a-f]{2})*", re.ASCII)
 _FILE: Final = re.compile(r"[0-9a-f]{40}\.json", re.ASCII)
 _HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
-_PROPOSE: Final = keccak256(b"propose(uint256,bytes,bytes)")[:4]
 # Where the proof has the node's and the log's keys: after v, r, s and the validator's signature.
 _NODE_KEY: Final = slice(160, 192)
 _LOG_KEY: Final = slice(256, 288)
@@ -302,14 +300,13 @@ def _check(card: Card) -> None:
 def _check_proof(card: Card) -> None:
     """Refuse a card that a node's door (Ed25519) or the contract (ECDSA) would."""
     payload = contracts.encode_payload("admit", **card.member.values())
-    arguments = (contracts.kind_number("admit"), payload, card.proof)
-    data = _PROPOSE + abi_encode(("uint256", "bytes", "bytes"), arguments)
+    number = contracts.kind_number("admit")
     try:
         for key in (card.member.validator_key, card.node_key, card.log_key):
             check_public_key(key)
-        governance.check_proposal(data, card.evm_chain_id)
+        governance.check_possession(number, payload, card.proof, card.evm_chain_id)
         signer = _signer(card.proof, contracts.statement(card.evm_chain_id, "admit", payload))
-    except (LightError, TransactionRefused, BadSignature, ValidationError, ValueError) as error:
+    except (LightError, BadSignature, ValidationError, ValueError) as error:
         raise GenesisError(
             "chữ ký không đúng: hãy gửi lại phiếu nguyên vẹn, hoặc lập phiếu mới · its signatures do "
             f"not hold: send the card as it was made, or make a new one ({error})"

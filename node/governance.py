@@ -40,6 +40,7 @@ __all__ = [
     "Proposal",
     "Upgrade",
     "admission_proof",
+    "check_possession",
     "check_proposal",
     "check_upgrade",
     "gas_limit",
@@ -209,17 +210,24 @@ def check_proposal(data: bytes, evm_chain_id: int) -> None:
     if not data.startswith(_PROPOSE):
         return
     try:
-        number, payload, proof = _propose_arguments(data)
-        kind, values = contracts.decode_payload(number, payload)
-        message = contracts.possession_message(evm_chain_id, kind, payload)
-        if kind == "admit":
-            _check_admission(values, proof, message)
-        elif kind == "change-key":
-            verify(values["validator_key"], proof, message)
+        check_possession(*_propose_arguments(data), evm_chain_id)
     except (ValueError, LightError) as error:
         raise TransactionRefused(
             Code.BAD_SIGNATURE, f"the proposal is malformed: {error}"
         ) from error
+
+
+def check_possession(number: int, payload: bytes, proof: bytes, evm_chain_id: int) -> None:
+    """Raise ValueError or LightError unless the Ed25519 keys that a proposal brings have signed it.
+
+    `number` is the kind's; the account's own signature is the contract's to verify.
+    """
+    kind, values = contracts.decode_payload(number, payload)
+    message = contracts.possession_message(evm_chain_id, kind, payload)
+    if kind == "admit":
+        _check_admission(values, proof, message)
+    elif kind == "change-key":
+        verify(values["validator_key"], proof, message)
 
 
 def history(logs: Iterable[tuple[Sequence[bytes], bytes]]) -> list[Proposal]:
