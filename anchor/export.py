@@ -37,8 +37,8 @@ UNSIGNED: Final = (
         "the fingerprint with paper",
     ),
     (
-        "tên nhật ký, ngày của tệp, và thành viên đã rời (giữ từ tệp cũ)",
-        "names of logs, the file's date, and former members (kept from an earlier file)",
+        "tên nhật ký, và thành viên đã rời (giữ từ tệp cũ)",
+        "names of logs, and former members (kept from an earlier file)",
     ),
     (
         "địa chỉ và mã hợp đồng: lấy từ chương trình này",
@@ -68,7 +68,7 @@ def export_trust(
     before = _before(output)
     chain = Reader(rpc if "://" in rpc else f"http://{rpc}")
     try:
-        made = make(chain, before, None, int(time.time()), time.sleep)
+        made = make(chain, before, None, time.sleep)
     finally:
         chain.close()
     if made.data != before:

@@ -226,7 +226,7 @@ class Pipeline:
 
     def _made_trust(self, before: bytes | None) -> Made:
         try:
-            return make(self._chain, before, self._member(), int(time.time()), self._wait)
+            return make(self._chain, before, self._member(), self._wait)
         except TrustError as error:
             if before is None:
                 raise ChainAnswerError(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes the trust file from what a member's node says, and renews it as members and validators change.
 
+Its date is the time of the newest light block in it: since then the same validators have signed.
+
 What can be verified is: the first light block is signed by the validators that it names itself, each
 era by more than 2/3 of the one before, and which accounts are members, with the hashes of their names
 and hosts, lies in the state of a block that the newest era has signed. Names, pages and logs come
@@ -71,20 +73,28 @@ class _Seat:
     hosts: bytes
 
 
-def make(chain: Reader, before: bytes | None, own: Member | None, now: int, wait: Wait) -> Made:
-    """Make a chain's trust file as of now, in the place of `before` where there is one.
+def make(chain: Reader, before: bytes | None, own: Member | None, wait: Wait) -> Made:
+    """Make a chain's trust file, in the place of `before` where there is one.
 
     `own` is whoever makes it, as it names itself: the only member of a chain that no votes govern, and
-    one of others while its card is missing. What comes of it may replace `before`, and is the same
-    bytes if nothing has changed. Raises ChainError if the node can't say now or says what is not so,
-    TrustError if there is no such file.
+    one of others while its card is missing. All else follows from the chain: two members who have the
+    same cards make the same bytes, once the newest light block in it has a successor (until then each
+    node lists the votes that reached it). What comes of it may replace `before`. Raises ChainError if
+    the node can't say now or says what is not so, TrustError if there is no such file.
     """
     old = parse_trust(before) if before else None
-    base = old.chain if old else None
-    first = FinalBlock(old.header, old.light_block) if old else await_final(chain, 0, wait)
-    if base is None:
-        base = _founded(first)
-    trusted = lead_on(base, chain)
+    first = await_final(chain, parse_header(old.header).number if old else 0, wait)
+    trusted = lead_on(_founded(first), chain)
+    blocks = (trusted.light_block, *trusted.eras)
+    if old and before:
+        told, known = ([one.header for one in each] for each in (blocks, old.blocks))
+        if told != known[: len(told)] and told[: len(known)] != known:
+            raise ChainAnswerError(
+                "nút trả lời sai · eras of validators other than those of the trust file"
+            )
+        if len(told) < len(known):
+            # A node that is behind tells of nothing new.
+            return Made(before, old, ())
     listed = chain.members()
     if listed:
         seats = _seats(chain, trusted)
@@ -100,7 +110,7 @@ def make(chain: Reader, before: bytes | None, own: Member | None, now: int, wait
             "province's own chain: its trust file is on that province's page (/v1/trust)"
         )
     trust = Trust(
-        date=max(now, old.date if old else 0),
+        date=max(blocks[-1].header.time.seconds, old.date if old else 0),
         evm_chain_id=chain.chain_id(),
         cometbft_chain_id=trusted.chain_id,
         light_block=trusted.light_block,
@@ -109,7 +119,7 @@ def make(chain: Reader, before: bytes | None, own: Member | None, now: int, wait
         contracts={name: _contract(name) for name in CONTRACTS},
         members=members,
     )
-    if old and before and trust == replace(old, date=trust.date):
+    if old and before and trust == old:
         return Made(before, old, gaps)
     data = encode_trust(trust)
     if before:

@@ -139,8 +139,8 @@ TEXTS: Mapping[str, Wording] = {
     ),
     "fingerprint": Wording("Dấu vân tay", "Fingerprint"),
     "fingerprint_note": Wording(
-        "So dấu vân tay với bản in trên giấy. Tệp của thành viên khác có dấu vân tay riêng.",
-        "Compare the fingerprint with the one on paper. Another member's file has one of its own.",
+        "So dấu vân tay với bản in trên giấy, hoặc với trang của một thành viên khác của liên minh.",
+        "Compare the fingerprint with the one on paper, or on the page of another member of the consortium.",
     ),
     "qr_alt": Wording("Mã QR dẫn đến trang này", "QR code leading to this page"),
     "qr_svg": Wording("SVG", "SVG"),

@@ -12,7 +12,7 @@ import pytest
 from anchor.trust import parse_trust
 from anchor.verify import verify
 from tests.front.test_cli import moneo
-from tests.support.province import Running
+from tests.support.province import Running, get, wait_until
 from tests.support.province import moneo as process
 from tests.support.tools import tool
 
@@ -54,6 +54,9 @@ def test_record_of_one_province_is_proven_by_four(tmp_path: Path) -> None:
         first, third = f"http://127.0.0.1:{api}", f"127.0.0.3:{rpc}"
         process("evidence", "get", CODE, "--from", first, "-o", evidence, home=tmp_path)
         process("node", "export-trust", "--rpc", third, "-o", trust, home=tmp_path)
+        pages = [f"http://127.0.0.{number}:{api}/v1/trust" for number in range(1, COUNT + 1)]
+        alike = {(200, trust.read_bytes())}
+        wait_until("one trust file everywhere", lambda: set(map(get, pages)) == alike)
         demo.wait_for(f"node status --rpc 127.0.0.2:{rpc}")
         assert demo.stop(signal.SIGINT) == 0, "".join(demo.lines)
     said = "".join(demo.lines)
