@@ -450,7 +450,7 @@ def against_the_rules(client: Client, changes: dict[str, Any]) -> bytes:
     return bytes(signer.sign_transaction(fields).raw_transaction)
 
 
-@pytest.mark.parametrize(("changes", "reason"), REFUSED, ids=[str(each[0]) for each in REFUSED])
+@pytest.mark.parametrize(("changes", "reason"), REFUSED, ids=[each[1] for each in REFUSED])
 def test_transaction_against_the_rules_is_refused_with_its_reason(
     changes: dict[str, Any], reason: str, client: Client, anchored: Any
 ) -> None:
