@@ -26,6 +26,7 @@ PROGRAMME: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("growth", "Growth", "", "--records 4000"),
     ("peers", "Beside pymerkle and proofbundle", "", "--leaves 10000"),
     ("consortium", "Four provinces", "", "--quick"),
+    ("browser", "Until a person sees a verdict", "", "--rounds 12 --visits 2"),
 )  # fmt: skip
 # More than this and the machine is not what the figures are for.
 LONGEST_SECONDS: Final = 15 * 60

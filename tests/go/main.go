@@ -1,14 +1,24 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Command cometjudge lets CometBFT itself judge what Moneo's sequencer makes: its light client's
-// rules (CometBFT 0.38, package light) and its rules for whole blocks (package state), on what the
-// node hands out. It reads JSON lines from standard input and ends with status 0 if every line
-// stands up to them, with 1 and the reason otherwise.
+// Command judges lets Go packages of others judge what Moneo makes, and makes what Moneo has to accept. It reads JSON
+// lines from standard input.
 //
-//	cometjudge light    light blocks in the JSON of CometBFT's RPC, heights ascending; the first
-//	                    is trusted, each next is verified from the one before it
-//	cometjudge blocks   a genesis document, then for each height from 1 a light block, the block's
-//	                    protobuf bytes, the results of its transactions and the app hash after it
+// What the sequencer makes is judged by CometBFT 0.38's light client (package light) and its rules for whole blocks
+// (package state). The program ends with status 0 if every line stands up to them, with 1 and the reason otherwise:
+//
+//	judges light    light blocks in the JSON of CometBFT's RPC, heights ascending; the first
+//	                is trusted, each next is verified from the one before it
+//	judges blocks   a genesis document, then for each height from 1 a light block, the block's
+//	                protobuf bytes, the results of its transactions and the app hash after it
+//
+// The others answer each line with a line:
+//
+//	judges evidence   an evidence file and a trust file: the links that are refused, with the reason
+//	judges leaf       an inclusion in a tree: why it is refused, empty if it is not
+//	judges step       a consistency of two trees: the same
+//	judges signature  an Ed25519 signature: true or false
+//	judges make-log   entries: a log with proofs
+//	judges make-light powers: a light block
 package main
 
 import (
@@ -57,9 +67,18 @@ type height struct {
 }
 
 func main() {
-	modes := map[string]func(*lines) (int, error){"light": judgeLight, "blocks": judgeBlocks}
+	modes := map[string]func(*lines) (int, error){
+		"light":      judgeLight,
+		"blocks":     judgeBlocks,
+		"evidence":   answering(judgeEvidence),
+		"leaf":       answering(checkLeaf),
+		"step":       answering(checkStep),
+		"signature":  answering(checkSignature),
+		"make-log":   answering(makeLog),
+		"make-light": answering(makeLight),
+	}
 	if len(os.Args) != 2 || modes[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: cometjudge light|blocks < lines.json")
+		fmt.Fprintln(os.Stderr, "usage: judges MODE < lines.json")
 		os.Exit(2)
 	}
 	count, err := modes[os.Args[1]](newLines(os.Stdin))
@@ -67,7 +86,33 @@ func main() {
 		fmt.Fprintf(os.Stderr, "refused after %d: %v\n", count, err)
 		os.Exit(1)
 	}
-	fmt.Printf("accepted %d\n", count)
+	if os.Args[1] == "light" || os.Args[1] == "blocks" {
+		fmt.Printf("accepted %d\n", count)
+	}
+}
+
+// answering is a mode that answers each line by itself.
+func answering(answer func([]byte) (any, error)) func(*lines) (int, error) {
+	return func(in *lines) (int, error) {
+		for count := 0; ; count++ {
+			line, err := in.next()
+			if errors.Is(err, io.EOF) {
+				return count, nil
+			}
+			if err != nil {
+				return count, err
+			}
+			said, err := answer(line)
+			if err != nil {
+				return count, err
+			}
+			written, err := json.Marshal(said)
+			if err != nil {
+				return count, err
+			}
+			fmt.Printf("%s\n", written)
+		}
+	}
 }
 
 func judgeLight(in *lines) (int, error) {

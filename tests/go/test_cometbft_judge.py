@@ -6,12 +6,9 @@ The judge is the Go program beside this file. Without Go these tests skip; under
 
 import base64
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,34 +25,14 @@ from tests.support.node_core import (
     register_log,
 )
 from tests.support.ordered import SECOND, Clock, Ordered, founded, ordering
-
-HERE = Path(__file__).parent
-TOOLS = HERE.parents[1] / ".tools" / "bin"
-# The first build compiles CometBFT; later ones take a second from Go's own cache.
-BUILD_SECONDS = 600
+from tests.support.tools import go_judges
 
 Judge = Callable[[str, list[Any]], subprocess.CompletedProcess[str]]
 
 
-def go() -> str:
-    found = shutil.which("go", path=f"{os.environ['PATH']}:/usr/local/go/bin")
-    if found is None:
-        assert os.environ.get("CI") != "true", "CI has to have Go"
-        pytest.skip("Go is not installed: CometBFT itself has judged nothing")
-    return found
-
-
 @pytest.fixture(scope="module")
 def judge() -> Judge:
-    program = TOOLS / "cometjudge"
-    TOOLS.mkdir(parents=True, exist_ok=True)
-    subprocess.run(
-        [go(), "build", "-trimpath", "-o", str(program), "."],
-        cwd=HERE,
-        env={**os.environ, "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"},
-        check=True,
-        timeout=BUILD_SECONDS,
-    )
+    program = go_judges()
 
     def run(mode: str, lines: list[Any]) -> subprocess.CompletedProcess[str]:
         text = "\n".join(map(json.dumps, lines))

@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Finds programs made by others that judge what we write; a test without its judge skips and says so."""
 
+import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ROOT / ".tools"
 # The oldest that the packages in tests/js say they run on.
 MIN_NODE = 20
+# The first build compiles CometBFT; later ones take a second from Go's own cache.
+BUILD_SECONDS = 600
 
 
 def tool(name: str, how: str) -> str:
@@ -35,31 +42,40 @@ def chromium() -> str:
     raise missing("Chromium is not there; get it by: apt-get install chromium")
 
 
+def built() -> Path:
+    """Return the folder of the built browser's side, as it is; where it has not been built, skip or fail."""
+    folder = ROOT / "api" / "web" / "dist"
+    if (folder / "manifest.json").exists():
+        return folder
+    raise missing("the browser's side is not built; get it by: scripts/web")
+
+
 def node_packages() -> Path:
     """Return the folder in which tests/js is installed at its locked versions, and its scripts are.
 
     Installed on first use, and anew when the lock has changed. Without Node or a way to install,
     skip the test and say so; under CI=true fail.
     """
-    source, folder = ROOT / "tests" / "js", ROOT / ".tools" / "js"
+    source, folder = ROOT / "tests" / "js", TOOLS / "js"
     node, npm = shutil.which("node"), shutil.which("npm")
     if not node or not npm or _version(node) < MIN_NODE:
         raise missing(f"Node {MIN_NODE} or newer with npm is not there; get it by: nodejs.org")
     folder.mkdir(parents=True, exist_ok=True)
     lock = (source / "package-lock.json").read_bytes()
     stamp = folder / "installed"
-    if not stamp.exists() or stamp.read_bytes() != lock:
-        stamp.unlink(missing_ok=True)
+    with alone("js"):
+        if not stamp.exists() or stamp.read_bytes() != lock:
+            stamp.unlink(missing_ok=True)
+            _copy(source, folder)
+            # No package's own scripts run: none is needed, and none was looked at.
+            command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress"]
+            done = subprocess.run(
+                command, cwd=folder, capture_output=True, text=True, timeout=300, check=False
+            )
+            if done.returncode:
+                raise missing(f"npm ci could not install tests/js: {done.stderr[-500:]}")
+            stamp.write_bytes(lock)
         _copy(source, folder)
-        # No package's own scripts run: none is needed, and none was looked at.
-        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress"]
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=300, check=False
-        )
-        if done.returncode:
-            raise missing(f"npm ci could not install tests/js: {done.stderr[-500:]}")
-        stamp.write_bytes(lock)
-    _copy(source, folder)
     return folder
 
 
@@ -71,9 +87,54 @@ def node_program(name: str) -> Path:
     return program
 
 
+def go() -> str:
+    """Return the path of Go; where there is none, skip the test and say so, under CI=true fail."""
+    folders = [os.environ["PATH"], str(ROOT / ".venv" / "bin"), "/usr/local/go/bin"]
+    if found := shutil.which("go", path=os.pathsep.join(folders)):
+        return found
+    raise missing("Go is not there; get it by: https://go.dev/dl")
+
+
+def go_judges() -> Path:
+    """Return the one program of tests/go, in which Go packages of others judge; built when its sources have changed."""
+    source, program = ROOT / "tests" / "go", TOOLS / "bin" / "judges"
+    built = program.with_name("judges.sources")
+    with alone("go"):
+        sources = [*sorted(source.glob("*.go")), source / "go.mod", source / "go.sum"]
+        digest = hashlib.sha256(b"".join(map(Path.read_bytes, sources))).hexdigest()
+        if not program.exists() or not built.exists() or built.read_text() != digest:
+            program.parent.mkdir(parents=True, exist_ok=True)
+            done = subprocess.run(
+                [go(), "build", "-trimpath", "-o", str(program), "."],
+                cwd=source,
+                env={**os.environ, "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"},
+                capture_output=True,
+                text=True,
+                timeout=BUILD_SECONDS,
+                check=False,
+            )
+            if "requires go >=" in done.stderr:
+                raise missing(f"Go here is too old: {done.stderr.strip()}")
+            assert not done.returncode, done.stderr
+            built.write_text(digest)
+    return program
+
+
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Let no other worker of the suite do the same at the same time."""
+    TOOLS.mkdir(exist_ok=True)
+    with (TOOLS / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _copy(source: Path, folder: Path) -> None:
+    """Copy what has changed: another worker may be reading the rest."""
     for file in source.iterdir():
-        shutil.copy(file, folder)
+        copy = folder / file.name
+        if file.is_file() and not (copy.exists() and copy.read_bytes() == file.read_bytes()):
+            shutil.copy(file, copy)
 
 
 def _version(node: str) -> int:

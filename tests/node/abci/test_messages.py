@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from node.abci.messages import _FIELDS, METHODS, MISBEHAVIOURS
-from tests.go.test_cometbft_judge import HERE, go
+from tests.support.tools import ROOT, go
 
 # Kept as int32 here, as they are on the wire.
 ENUMERATIONS = {
@@ -22,7 +22,9 @@ ENUMERATIONS = {
 def proto() -> str:
     """CometBFT's own definitions, without comments and with one blank between words."""
     asked = [go(), "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", "github.com/cometbft/cometbft"]
-    done = subprocess.run(asked, cwd=HERE, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        asked, cwd=ROOT / "tests" / "go", capture_output=True, text=True, check=True
+    )
     folder = Path(done.stdout.strip()) / "proto" / "tendermint"
     files = (folder / "abci" / "types.proto", folder / "crypto" / "keys.proto")
     text = re.sub(r"//.*", "", "\n".join(each.read_text() for each in files))
