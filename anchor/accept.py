@@ -25,11 +25,12 @@ from anchor.batch import (
     open_batch_note,
 )
 from anchor.custody import open_signer, salt_entries, sign_records
+from anchor.epochs import Epoch, Epochs
 from anchor.errors import AnchorError, BatchError, FormatError
 from anchor.idempotency import KeyReused, Once, answered, remember
 from anchor.importer import Entry
 from anchor.issuers import ACCEPTED_STATES, Custody, Issuer
-from anchor.note import Signer, split_note
+from anchor.note import split_note
 from anchor.receipt import Receipt
 from anchor.record import Mode
 from anchor.settings import Settings
@@ -40,6 +41,7 @@ Problem = Literal[
     "mismatch",
     "too-large",
     "wrong-log",
+    "log-closed",
     "unknown-issuer",
     "not-yours",
     "signature",
@@ -59,6 +61,12 @@ _TEXTS: Final[dict[Problem, tuple[str, str]]] = {
     "wrong-log": (
         "lô dành cho nhật ký {log}, nhật ký này là {origin}",
         "the batch is for the log {log}, this one is {origin}",
+    ),
+    "log-closed": (
+        "nhật ký {log} đã đóng, tỉnh ghi tiếp vào {origin}. Hãy tạo khóa mới: moneo key new {issuer}, gửi tệp .request "
+        "cho tỉnh; khi tỉnh đã ghi khóa, gửi lại tệp nhật ký này",
+        "the log {log} is closed, the province goes on in {origin}. Make a new key: moneo key new {issuer}, send its "
+        ".request file to the province; when that has registered it, submit this diary again",
     ),
     "unknown-issuer": (
         "khóa ký này của {issuer} chưa được đăng ký",
@@ -122,7 +130,7 @@ class BatchRefused(AnchorError):  # noqa: N818 - a verdict, said as one
 
     `code` is one of Problem; `vi` and `en` say the same to a person; `record` (index) and `field`
     name what is at fault, if a record is; `expected_seq` and `expected_prev` (32 bytes) are set
-    for "wrong-seq" and "wrong-prev".
+    for "wrong-seq" and "wrong-prev", `issuer` for "log-closed": the name to go on by.
     """
 
     def __init__(
@@ -139,6 +147,7 @@ class BatchRefused(AnchorError):  # noqa: N818 - a verdict, said as one
         self.field = field
         self.expected_seq = expected[0] if expected else None
         self.expected_prev = expected[1] if expected else None
+        self.issuer = values.get("issuer") if code == "log-closed" else None
         super().__init__(self.detail)
 
     @property
@@ -170,12 +179,12 @@ class _Key:
 
 
 class Acceptor:
-    """Accepts batches for one log; safe for threads and any number of processes."""
+    """Accepts batches for a province's newest log; safe for threads and any number of processes."""
 
-    def __init__(self, settings: Settings, store: Store, signer: Signer) -> None:
+    def __init__(self, settings: Settings, store: Store, logs: Epochs) -> None:
         self._settings = settings
         self._store = store
-        self._signer = signer
+        self._logs = logs
 
     def accept(
         self, body: bytes, organisation: str, now: int, request: Once | None = None
@@ -195,12 +204,13 @@ class Acceptor:
         self,
         entries: Sequence[Entry],
         mode: Mode,
+        log: Epoch,
         keys: Sequence[Issuer],
         now: int,
         request: Once | None = None,
     ) -> Accepted:
         """Salt, sign, store and acknowledge records in the clear; see Province.accept_entries."""
-        kept = open_signer(self._settings, keys)
+        kept = open_signer(log.settings, keys)
         if kept is None:
             raise BatchRefused("no-custody")
         signer, issuer = kept
@@ -214,9 +224,7 @@ class Acceptor:
             if known := _answered(connection, request, now):
                 return known
             seq, prev = expected_sequence(connection, key.id)
-            checked = sign_records(
-                salted, signer, log=self._settings.origin, seq=seq, prev=prev, time=now
-            )
+            checked = sign_records(salted, signer, log=log.origin, seq=seq, prev=prev, time=now)
             accepted = self._insert(connection, checked, key, now)
             _remember(connection, request, checked, now)
             return accepted
@@ -232,8 +240,11 @@ class Acceptor:
             raise BatchRefused(code, error.record, error.field, why=error) from error
         except FormatError as error:
             raise BatchRefused("malformed", why=error) from error
-        if checked.note.log != self._settings.origin:
-            raise BatchRefused("wrong-log", log=checked.note.log, origin=self._settings.origin)
+        if checked.note.log not in self._logs.origins:
+            with self._store.read() as connection:
+                newest = self._logs.newest(connection)
+            if checked.note.log not in self._logs.origins:
+                raise BatchRefused("wrong-log", log=checked.note.log, origin=newest.origin)
         return checked
 
     def _key(self, checked: CheckedBody, organisation: str) -> _Key:
@@ -259,14 +270,16 @@ class Acceptor:
     def _insert(
         self, connection: Connection, checked: CheckedBody, key: _Key, now: int
     ) -> Accepted:
+        log = self._logs.newest(connection)
+        _check_open(checked, log)
         _check_unrevoked(connection, key)
         ahead = checked.note.time - now
         if ahead > self._settings.max_ahead:
             raise BatchRefused("future", ahead=ahead, most=self._settings.max_ahead)
         _check_sequence(connection, checked, key)
         digest = note_hash(checked.note_text)
-        promise = Receipt(self._settings.origin, digest, now, now + self._settings.log_by)
-        receipt = promise.sign(self._signer)
+        promise = Receipt(log.origin, digest, now, now + self._settings.log_by)
+        receipt = promise.sign(self._logs.signer(log))
         packed = PackedRecords.pack(checked.records.presentations, checked.records.offsets)
         values = {
             "note_hash": digest,
@@ -289,6 +302,13 @@ def expected_sequence(connection: Connection, issuer_id: int) -> tuple[int, byte
     """The `seq` and `prev` that an issuer key's next batch has to have."""
     row = connection.execute(_LATEST, {"issuer": issuer_id}).first()
     return (row[0] + 1, bytes(row[1])) if row else (0, FIRST_PREV)
+
+
+def _check_open(checked: CheckedBody, log: Epoch) -> None:
+    # Read inside the writing transaction, in whose order a log is closed too.
+    if checked.note.log != log.origin:
+        name = f"{log.origin}/{checked.note.issuer.rpartition('/')[2]}"
+        raise BatchRefused("log-closed", log=checked.note.log, origin=log.origin, issuer=name)
 
 
 def _check_unrevoked(connection: Connection, key: _Key) -> None:

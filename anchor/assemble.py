@@ -23,6 +23,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from anchor.capture import HEAD_SUBJECT, Carried, ancestry_path, stored_eras, unpack
 from anchor.checkpoint import TlogProof
+from anchor.epochs import Epoch, Epochs, of_index
 from anchor.errors import AnchorError
 from anchor.evidence import (
     MAX_BATCHES,
@@ -42,7 +43,6 @@ from anchor.evidence import (
 )
 from anchor.issuers import Issuer, by_id
 from anchor.record import parse_record
-from anchor.settings import Settings
 from anchor.store import (
     HASH,
     PackedRecords,
@@ -106,19 +106,18 @@ class _Batch:
 
 
 class Assembler:
-    """Assembles evidence for one log; safe for threads."""
+    """Assembles evidence from a province's logs; safe for threads."""
 
-    def __init__(self, settings: Settings, store: Store, log_key: bytes) -> None:
-        self._settings = settings
+    def __init__(self, store: Store, logs: Epochs) -> None:
         self._store = store
-        self._log_key = log_key
-        self._log: Log | None = None
+        self._logs = logs
+        self._open: dict[int, Log] = {}
         self._lock = Lock()
 
     def close(self) -> None:
-        """Let go of the log."""
-        if self._log is not None:
-            self._log.close()
+        """Let go of the logs."""
+        for log in self._open.values():
+            log.close()
 
     def evidence(self, refs: Sequence[tuple[str, int]], hide: Hide) -> bytes:
         """One evidence file for the records `refs`; see Province.evidence."""
@@ -127,6 +126,7 @@ class Assembler:
         if len(wanted) > MAX_RECORDS or len(names) > MAX_BATCHES:
             raise EvidenceTooLarge(f"{len(wanted)} records in {len(names)} batches are too many")
         with self._store.read() as connection:
+            logs = self._logs.all(connection)
             found = {name: _load_batch(connection, name) for name in names}
             sizes = sorted({batch.anchor for batch in found.values()})
             rows = {row.size: row for row in connection.execute(_ANCHORS, {"sizes": sizes})}
@@ -134,12 +134,21 @@ class Assembler:
             evidence = Evidence(
                 records=tuple(_record(found, names, *ref, hide) for ref in wanted),
                 batches=tuple(
-                    self._batch(one, bytes(rows[one.anchor].checkpoint), sizes.index(one.anchor))
+                    self._batch(
+                        of_index(logs, one.anchor),
+                        one,
+                        bytes(rows[one.anchor].checkpoint),
+                        sizes.index(one.anchor),
+                    )
                     for one in found.values()
                 ),
                 anchors=tuple(
                     _anchor(
-                        connection, rows[size], self._log_key, _issuers_at(found, size), finality
+                        connection,
+                        rows[size],
+                        of_index(logs, size),
+                        _issuers_at(found, size),
+                        finality,
                     )
                     for size in sizes
                 ),
@@ -148,26 +157,28 @@ class Assembler:
             )
         return encode_evidence(evidence)
 
-    def _batch(self, batch: _Batch, checkpoint: bytes, anchor: int) -> EvidenceBatch:
-        path = self._inclusion_path(batch.log_index, batch.anchor)
+    def _batch(self, log: Epoch, batch: _Batch, checkpoint: bytes, anchor: int) -> EvidenceBatch:
+        index = batch.log_index - log.base
+        path = self._inclusion_path(log, index, batch.anchor - log.base)
         issuer = batch.issuer
         return EvidenceBatch(
             note=batch.note,
             key=issuer.public_key,
-            proof=TlogProof(batch.log_index, tuple(path), checkpoint).encode(),
+            proof=TlogProof(index, tuple(path), checkpoint).encode(),
             anchor=anchor,
             issuer=EvidenceIssuer(issuer.custody, issuer.registered, 0, issuer.registration),
         )
 
-    def _inclusion_path(self, index: int, size: int) -> list[bytes]:
+    def _inclusion_path(self, of: Epoch, index: int, size: int) -> list[bytes]:
         # A log object caches what it reads, and is one thread's at a time.
         with self._lock:
-            if self._log is None:
-                settings = self._settings
-                self._log = Log(settings.log_path, settings.origin, public_key=self._log_key)
-            if self._log.size < size:
-                self._log.refresh()
-            return self._log.inclusion_path(index, size)
+            if of.number not in self._open:
+                path = of.settings.log_path
+                self._open[of.number] = Log(path, of.origin, public_key=of.public_key)
+            log = self._open[of.number]
+            if log.size < size:
+                log.refresh()
+            return log.inclusion_path(index, size)
 
 
 class _Finality:
@@ -293,7 +304,7 @@ def _issuers_at(found: dict[str, _Batch], size: int) -> list[int]:
 def _anchor(
     connection: Connection,
     row: Any,
-    log_key: bytes,
+    log: Epoch,
     issuers: Sequence[int],
     finality: _Finality,
 ) -> EvidenceAnchor:
@@ -301,14 +312,14 @@ def _anchor(
     head = EvidenceHead(
         owner=bytes(row.owner),
         log_key_id=bytes(row.log_key_id),
-        size=size,
+        size=size - log.base,
         root=bytes(row.root),
         aux=bytes(row.aux),
         block=row.block,
     )
     pieces = _nodes(connection, size, [HEAD_SUBJECT, *issuers])
     return EvidenceAnchor(
-        log_key, head, finality.headers[size], pieces, finality.of(connection, size)
+        log.public_key, head, finality.headers[size], pieces, finality.of(connection, size)
     )
 
 

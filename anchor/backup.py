@@ -31,13 +31,14 @@ from urllib.parse import quote
 from anchor.checkpoint import Checkpoint, open_checkpoint, parse_tlog_proof
 from anchor.custody import CUSTODY, keep_key
 from anchor.durable import sync_folder, write_durably
+from anchor.epochs import Epochs, settings_of_logs
 from anchor.errors import AnchorError, FormatError
 from anchor.evidence import Evidence, parse_evidence
 from anchor.issuers import ACCEPTED_STATES, Issuers
-from anchor.keys import load_private_key, request
+from anchor.keys import request
 from anchor.note import Signer
 from anchor.sequencing import Sequencing
-from anchor.settings import SQLITE, Settings, load
+from anchor.settings import LATER_LOGS, SQLITE, Settings, load
 from anchor.store import Store
 from anchor.tiles import CHECKPOINT, Log, log_files
 from node.light import LightBlock, LightError
@@ -49,7 +50,7 @@ _DATABASE_TAILS: Final = ("-wal", "-shm", "-journal")
 # What other functions copy, or nobody may.
 _LOCK: Final = ".anchoring"
 # Uploads are diaries in the clear that live two hours: no copy may outlive them.
-_APART: Final = frozenset({"node", "log", "uploads", RESTORED, _LOCK})
+_APART: Final = frozenset({"node", "log", LATER_LOGS, "uploads", RESTORED, _LOCK})
 # What the API makes anew from the batches.
 _DERIVED: Final = "index.db"
 
@@ -79,7 +80,8 @@ def backup(settings: Settings, target: Path, copy_node: CopyNode) -> None:
         with resting(settings):
             if settings.node_home.exists():
                 copy_node(settings.node_home, beside / "node")
-            _copy_log(settings, beside / "log")
+            for log in settings_of_logs(settings):
+                _copy_log(log, beside / log.log_path.relative_to(settings.data))
             _copy_others(settings.data, beside, database)
             _copy_database(database, beside / database.name)
         _sync(beside)
@@ -165,6 +167,21 @@ def caught_up(settings: Settings) -> None:
     sync_folder(settings.data)
 
 
+def give_up(settings: Settings, origin: str) -> None:
+    """Note that a restored folder's log is not compared but followed by one of this origin, which has signed nothing."""
+    if is_behind(settings):
+        write_durably(settings.data / RESTORED, _given_up(origin))
+
+
+def is_given_up(settings: Settings, origin: str) -> bool:
+    """Whether that is noted."""
+    return is_behind(settings) and (settings.data / RESTORED).read_bytes() == _given_up(origin)
+
+
+def _given_up(origin: str) -> bytes:
+    return f"followed by {origin}\n".encode()
+
+
 def newest_light_block(evidence: bytes) -> LightBlock:
     """The newest light block of an evidence file; BackupError if it is none."""
     return max(_parse(evidence).light_blocks, key=lambda block: block.header.height)
@@ -185,14 +202,15 @@ def check_log(settings: Settings, evidence: bytes) -> Compared:
     so that these are the entries which were logged before. Raises BackupError if the log has signed
     something since that it no longer knows; then it stays marked.
     """
-    signer = Signer(settings.origin, load_private_key(settings.log_key))
-    newest = _newest_checkpoint(evidence, signer)
-    with Log(settings.log_path, settings.origin, signer) as log:
-        if newest.size <= log.size:
-            _compare(log, newest)
-        store = Store.open(settings.database_url)
-        try:
-            sequencing = Sequencing(store, log)
+    with closing(Store.open(settings.database_url)) as store:
+        with store.read() as connection:
+            epoch = Epochs(settings).newest(connection)
+        signer = epoch.signer()
+        newest = _newest_checkpoint(evidence, signer)
+        with Log(epoch.settings.log_path, epoch.origin, signer) as log:
+            if newest.size <= log.size:
+                _compare(log, newest)
+            sequencing = Sequencing(store, log, epoch)
             sequencing.reconcile()
             while sequencing.step():
                 pass
@@ -200,25 +218,26 @@ def check_log(settings: Settings, evidence: bytes) -> Compared:
             mark = settings.data / RESTORED
             # Asked a second time, the keys are fresh already.
             is_new = mark.exists() and mark.read_bytes() != _COMPARED
-            renewed = _renew_kept_keys(settings, store, signer) if is_new else ()
+            renewed = _renew_kept_keys(settings, store) if is_new else ()
             write_durably(mark, _COMPARED)
             return Compared(log.size, renewed)
-        finally:
-            store.close()
 
 
-def _renew_kept_keys(settings: Settings, store: Store, log_key: Signer) -> tuple[str, ...]:
+def _renew_kept_keys(settings: Settings, store: Store) -> tuple[str, ...]:
     """Put a fresh key in the place of every one kept for a business; return their issuer names.
 
     The fresh key is asked for before the old one is given up: stopped in between and run again, no
     business is left without one.
     """
-    registry = Issuers(store, settings.origin, (log_key.public_key,))
+    logs = Epochs(settings)
+    registry = Issuers(store, logs.all)
+    with store.read() as connection:
+        newest_log = logs.newest(connection).settings
     kept = [k for k in registry.of() if k.custody == CUSTODY and k.state in ACCEPTED_STATES]
     newest = {key.name: key for key in kept}
     for name, key in newest.items():
         spent = [replace(k, state="revoking") for k in registry.of(key.organisation)]
-        wanted = request(keep_key(settings, name, spent))
+        wanted = request(keep_key(newest_log, name, spent))
         registry.add(key.organisation, wanted, CUSTODY, key.prefixes, key.display)
     for old in kept:
         registry.revoke(old.name, old.key_id)
@@ -233,14 +252,11 @@ def _parse(evidence: bytes) -> Evidence:
 
 
 def _newest_checkpoint(evidence: bytes, signer: Signer) -> Checkpoint:
-    """The largest checkpoint in the file, which this log's key has signed."""
+    """The largest checkpoint in the file, which this log's key has signed; batches of closed logs aside."""
     try:
-        found = [
-            open_checkpoint(
-                parse_tlog_proof(batch.proof).checkpoint, signer.name, signer.public_key
-            )
-            for batch in _parse(evidence).batches
-        ]
+        notes = [parse_tlog_proof(batch.proof).checkpoint for batch in _parse(evidence).batches]
+        own = [note for note in notes if note.startswith(f"{signer.name}\n".encode())] or notes
+        found = [open_checkpoint(note, signer.name, signer.public_key) for note in own]
     except FormatError as error:
         raise BackupError(
             f"bằng chứng của nhật ký khác · evidence of another log: {error}"
@@ -253,8 +269,8 @@ def _compare(log: Log, newest: Checkpoint) -> None:
         raise BackupError(
             f"nhật ký khôi phục có {log.size} mục, khóa của nó đã ký {newest.size} mục: không được ký "
             f"tiếp · the restored log has {log.size} entries and its key has signed another tree of "
-            f"{newest.size}: it must not sign again. Restore a newer backup, or begin a log of another "
-            "origin (docs/reliability.md)"
+            f"{newest.size}: it must not sign again. Restore a newer backup, or begin another log: "
+            "moneo node new-log ORIGIN --lost"
         )
 
 
@@ -283,7 +299,7 @@ def _copy_log(settings: Settings, target: Path) -> None:
     """Copy the files that one checkpoint needs, then that checkpoint."""
     for _ in range(TRIES):
         shutil.rmtree(target, ignore_errors=True)
-        target.mkdir()
+        target.mkdir(parents=True)
         if not (settings.log_path / CHECKPOINT).exists():
             return
         log = Log(settings.log_path, settings.origin)

@@ -14,12 +14,11 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 import contracts
-from anchor.chain import Chain, ChainAnswerError, Head, IssuerState
 from anchor.finality import (
     await_final,
     carried_by,
@@ -29,6 +28,7 @@ from anchor.finality import (
     storage_root,
     verified,
 )
+from anchor.onchain import ChainAnswerError, Head, IssuerState
 from anchor.store import Store, ancestry, anchors, eras, nodes, proofs
 from node.light import (
     CompactRange,
@@ -44,6 +44,9 @@ from node.light import (
     parse_light_block,
     verify_eras,
 )
+
+if TYPE_CHECKING:
+    from anchor.chain import Chain
 
 # An anchor's proof of head and accounts; issuers are numbered from 1.
 HEAD_SUBJECT: Final = 0
@@ -72,11 +75,20 @@ class Carried:
 
 
 class Capturer:
-    """Captures anchors of one chain into one database; `wait` sleeps or raises to stop."""
+    """Captures anchors of one log and chain into one database; `wait` sleeps or raises to stop.
+
+    The log's sizes begin at `base` there (anchor.epochs).
+    """
 
     def __init__(
-        self, store: Store, chain: Chain, origin: bytes, wait: Callable[[float], None]
+        self,
+        store: Store,
+        chain: Chain,
+        origin: bytes,
+        wait: Callable[[float], None],
+        base: int = 0,
     ) -> None:
+        self._base = base
         self._store = store
         self._chain = chain
         self._origin = origin
@@ -97,14 +109,15 @@ class Capturer:
         self._sync_ancestry(final.header)
         pieces = self._prove(final.header, head, issuers)
         with self._store.write() as connection:
-            _insert_proofs(connection, head.size, pieces)
+            size = self._base + head.size
+            _insert_proofs(connection, size, pieces)
             values = {
                 "state": "anchored",
                 "anchored_at": final.light_block.header.time.seconds,
                 "header": final.header.raw,
                 "light_block": pack(final.light_block),
             }
-            connection.execute(update(anchors).where(anchors.c.size == head.size).values(values))
+            connection.execute(update(anchors).where(anchors.c.size == size).values(values))
         return final.light_block.header.time.seconds
 
     def keep_eras(self, trust: TrustedChain) -> None:

@@ -32,11 +32,21 @@ class CorrectionError(ValueError):
         super().__init__(f"{vi} · {en}")
 
 
+def of_closed_log(batch: str) -> CorrectionError:
+    """What is wrong with naming a record of a log that another has followed: its writer had another name."""
+    return CorrectionError(
+        f"bản ghi của lô {batch} ở trong nhật ký đã đóng nên không thay thế được: hãy ghi mới cho đầy đủ, bản ghi cũ "
+        "vẫn hiện bên cạnh",
+        f"the records of batch {batch} are in a closed log, and nothing takes their place any more: write anew "
+        "what is right; the old record stays beside it",
+    )
+
+
 class Finder:
     """Looks up leaf hashes of the writer's own records, a bounded number, each once."""
 
     def __init__(self, leaves: Callable[[str], bytes | None]) -> None:
-        """`leaves` tells the leaf hashes, one after another, of an own batch by its id."""
+        """`leaves` tells the leaf hashes, one after another, of an own batch by its id; may raise CorrectionError."""
         self._leaves = leaves
         self._found: dict[tuple[str, int], bytes] = {}
         self._last: tuple[str, bytes | None] = "", None

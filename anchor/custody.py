@@ -102,6 +102,7 @@ def keep_key(settings: Settings, issuer: str, keys: Sequence[Issuer]) -> Signer:
     """
     path = key_path(settings, issuer)
     path.parent.mkdir(mode=0o700, exist_ok=True)
+    sync_folder(path.parent.parent)
     if path.exists():
         kept = Signer(issuer, load_private_key(path))
         gone = {key.key_id for key in keys if key.state not in ACCEPTED_STATES}

@@ -27,11 +27,12 @@ from anchor.assemble import Assembler
 from anchor.batch import FIRST_PREV, check_body, note_hash, open_batch_note
 from anchor.capture import unpack
 from anchor.checkpoint import open_checkpoint
+from anchor.epochs import Epoch, Epochs, of_index, of_row
 from anchor.errors import AnchorError, FormatError
 from anchor.ijson import encode_b64
 from anchor.issuers import Issuer, by_id
 from anchor.keys import load_member_key, load_private_key
-from anchor.note import Signer, key_hash
+from anchor.note import key_hash
 from anchor.receipt import open_receipt
 from anchor.record import parse_record
 from anchor.settings import SQLITE, Settings
@@ -113,29 +114,55 @@ def check(
     `blocks` gets the leaves that the database has of the chain's blocks, for `compare`.
     """
     try:
-        log_key = Signer(settings.origin, load_private_key(settings.log_key)).public_key
+        epochs = _epochs(settings)
+        _check_log_keys(epochs)
         load_member_key(settings.member_key)
         trust = _read_trust(settings)
     except (AnchorError, LightError, OSError) as error:
         yield Finding("keys", "damaged", *_said(str(error), _RESTORE))
         return
     yield Finding("keys", "good", "khóa và tệp tin cậy đọc được", "keys and trust file are sound")
-    try:
-        log = Log(settings.log_path, settings.origin, public_key=log_key)
-        if (settings.log_path / CHECKPOINT).exists():
-            yield _found("log", _check_log(log), "mục nhật ký", "log entries", _LOG)
-        elif (settings.log_path / "tile").exists():
-            yield Finding("log", "damaged", *_said("checkpoint: missing", _LOG))
+    logs: list[tuple[Epoch, Log]] = []
+    for epoch in epochs:
+        log, finding = _open_log(epoch)
+        yield finding
+        if log is None:
             return
-        else:
-            yield _unknown("log", "nhật ký chưa được lập", "the log is not founded yet")
+        logs.append((epoch, log))
+    yield from _check_database(settings, logs, trust, blocks, progress)
+
+
+def _epochs(settings: Settings) -> list[Epoch]:
+    """The province's logs; the first alone where the database does not tell, which has its own finding."""
+    try:
+        with _opened(settings) as store, store.read() as connection:
+            return Epochs(settings).all(connection)
+    except (*_WRONG, OSError):
+        key = load_private_key(settings.log_key).public_key().public_bytes_raw()
+        return [Epoch(settings, key)]
+
+
+def _check_log_keys(epochs: Sequence[Epoch]) -> None:
+    """The newest log's key has to be there; those of closed logs may be gone."""
+    for epoch in epochs:
+        is_needed = epoch.is_newest or epoch.settings.log_key.exists()
+        if is_needed and epoch.signer().public_key != epoch.public_key:
+            raise FormatError(f"{epoch.settings.log_key.name}: another key than {epoch.origin}'s")
+
+
+def _open_log(epoch: Epoch) -> tuple[Log | None, Finding]:
+    what, path = f"log {epoch.number}" if epoch.number > 1 else "log", epoch.settings.log_path
+    try:
+        log = Log(path, epoch.origin, public_key=epoch.public_key)
+        if (path / CHECKPOINT).exists():
+            return log, _found(what, _check_log(log), "mục nhật ký", "log entries", _LOG)
+        if (path / "tile").exists():
+            return None, Finding(what, "damaged", *_said("checkpoint: missing", _LOG))
+        return log, _unknown(what, "nhật ký chưa được lập", "the log is not founded yet")
     except AnchorError as error:
-        yield Finding("log", "damaged", *_said(str(error), _LOG))
-        return
+        return None, Finding(what, "damaged", *_said(str(error), _LOG))
     except OSError as error:
-        yield _unknown("log", f"không đọc được: {error}", f"can't be read: {error}")
-        return
-    yield from _check_database(settings, log, log_key, trust, blocks, progress)
+        return None, _unknown(what, f"không đọc được: {error}", f"can't be read: {error}")
 
 
 def compare(blocks: Sequence[bytes], hashes: Sequence[bytes]) -> Finding:
@@ -172,8 +199,7 @@ def _check_log(log: Log) -> _Checked:
 
 def _check_database(
     settings: Settings,
-    log: Log,
-    log_key: bytes,
+    logs: Sequence[tuple[Epoch, Log]],
     trust: Trust | None,
     blocks: list[bytes],
     progress: Progress,
@@ -183,7 +209,7 @@ def _check_database(
             yield _found(
                 "database", _check_pages(settings), "trang SQLite", "SQLite's pages", _RESTORE
             )
-            examiner = _Examiner(settings, store, connection, log, log_key, trust, progress)
+            examiner = _Examiner(settings, store, connection, logs, trust, progress)
             for what, names, examine in (
                 ("issuers", ("khóa tổ chức", "issuer keys"), examiner.issuers),
                 ("batches", ("lô đã nhận", "accepted batches"), examiner.batches),
@@ -193,7 +219,7 @@ def _check_database(
             ):
                 yield _found(what, examine(), *names, _RESTORE)
     except OSError as error:
-        if error.errno == ENOENT and log.size:
+        if error.errno == ENOENT and any(log.size for _, log in logs):
             yield Finding("database", "damaged", *_said(str(error), _RESTORE))
             return
         yield _unknown("database", f"không đọc được: {error}", f"can't be read: {error}")
@@ -245,16 +271,15 @@ class _Examiner:
         settings: Settings,
         store: Store,
         connection: Connection,
-        log: Log,
-        log_key: bytes,
+        logs: Sequence[tuple[Epoch, Log]],
         trust: Trust | None,
         progress: Progress,
     ) -> None:
         self._settings = settings
         self._store = store
         self._connection = connection
-        self._log = log
-        self._log_key = log_key
+        self._epochs = [epoch for epoch, _ in logs]
+        self._logs = {epoch.number: log for epoch, log in logs}
         self._trust = trust
         self._progress = progress
         self._known: dict[int, Issuer] = {}
@@ -294,8 +319,9 @@ class _Examiner:
             except _WRONG as error:
                 wrong.append(f"batch {_name(row.note_hash)}: {error}")
             self._progress(done + 1, len(numbers))
-        if not wrong and places != self._log.size:
-            wrong.append(f"{self._log.size - places} log entries are in no batch")
+        entries = sum(log.size for log in self._logs.values())
+        if not wrong and places != entries:
+            wrong.append(f"{entries - places} log entries are in no batch")
         return _Checked(len(numbers), tuple(wrong))
 
     def _batch(self, row: Any, last: dict[int, tuple[int, bytes]]) -> None:
@@ -310,16 +336,20 @@ class _Examiner:
         _require(checked.records.leaf_hashes == bytes(row.leaves), "its leaves")
         starts = struct.pack(f">{checked.note.size}I", *checked.records.offsets)
         _require(starts == bytes(row.offsets), "its offsets")
-        receipt = open_receipt(bytes(row.receipt), self._settings.origin, self._log_key)
+        epoch = of_row(self._epochs, row.id)
+        _require(note.log == epoch.origin, "its log")
+        receipt = open_receipt(bytes(row.receipt), epoch.origin, epoch.public_key)
         _require((receipt.batch, receipt.time) == (digest, row.accepted_at), "its receipt")
         seq, prev = last.get(row.issuer_id, (-1, FIRST_PREV))
         last[row.issuer_id] = (note.seq, digest)
         _require((seq + 1, prev) == (note.seq, note.prev), "the batch before it is missing")
 
     def _is_logged(self, row: Any) -> bool:
-        if row.log_index is None or row.log_index >= self._log.size:
+        epoch = of_row(self._epochs, row.id)
+        log = self._logs[epoch.number]
+        if row.log_index is None or row.log_index - epoch.base >= log.size:
             return False
-        _require(self._log.entry(row.log_index) == bytes(row.note), "its log entry")
+        _require(log.entry(row.log_index - epoch.base) == bytes(row.note), "its log entry")
         return True
 
     def anchors(self) -> _Checked:
@@ -330,20 +360,24 @@ class _Examiner:
             try:
                 self._anchor(row)
             except _WRONG as error:
-                wrong.append(f"anchor of {row.size}: {error}")
+                wrong.append(
+                    f"anchor of {row.size - of_index(self._epochs, row.size).base}: {error}"
+                )
             self._progress(done + 1, len(rows))
         return _Checked(len(rows), tuple(wrong))
 
     def _anchor(self, row: Any) -> None:
-        key_id = key_hash(self._settings.origin, self._log_key)
+        epoch = of_index(self._epochs, row.size)
+        log, size = self._logs[epoch.number], row.size - epoch.base
+        key_id = key_hash(epoch.origin, epoch.public_key)
         _require(bytes(row.log_key_id) == key_id, "its log key")
-        if row.size <= self._log.size:
-            _require(self._log.root(row.size) == bytes(row.root), "its root")
-        elif row.state == "anchored" and self._log.refresh().size < row.size:
+        if size <= log.size:
+            _require(log.root(size) == bytes(row.root), "its root")
+        elif row.state == "anchored" and log.refresh().size < size:
             raise AnchorError("the log has lost entries that are anchored")
         if row.checkpoint is not None:
-            seen = open_checkpoint(bytes(row.checkpoint), self._settings.origin, self._log_key)
-            _require((seen.size, seen.root) == (row.size, bytes(row.root)), "its checkpoint")
+            seen = open_checkpoint(bytes(row.checkpoint), epoch.origin, epoch.public_key)
+            _require((seen.size, seen.root) == (size, bytes(row.root)), "its checkpoint")
         if row.state == "anchored":
             header, light_block = parse_header(bytes(row.header)), unpack(bytes(row.light_block))
             _require(light_block.header.app_hash == header.hash, "its header")
@@ -362,7 +396,7 @@ class _Examiner:
             .group_by(proofs.c.size, proofs.c.subject)
         )
         rows = sorted(set(self._numbers(query)))
-        assembler = Assembler(self._settings, self._store, self._log_key)
+        assembler = Assembler(self._store, Epochs(self._settings))
         try:
             for done, index in enumerate(rows):
                 try:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from sqlalchemy import Connection, RowMapping, Select, bindparam, insert, or_, select, update
 
@@ -24,6 +24,9 @@ from anchor.keys import open_request
 from anchor.note import key_hash
 from anchor.record import salt
 from anchor.store import Store, issuers, next_id
+
+if TYPE_CHECKING:
+    from anchor.epochs import Epoch
 
 Custody = Literal["holder", "operator"]
 # "refused": the chain knows this key from another registration, so nothing it signs can be proven.
@@ -78,13 +81,11 @@ _NEWEST: Final = (
 
 
 class Issuers:
-    """The registry of one log's issuer keys."""
+    """The registry of issuer keys; `logs` tells the province's logs, of which the last one takes new keys."""
 
-    def __init__(self, store: Store, origin: str, own_keys: Iterable[bytes] = ()) -> None:
+    def __init__(self, store: Store, logs: Callable[[Connection], Sequence[Epoch]]) -> None:
         self._store = store
-        self._origin = origin
-        # Issuer and log keys are all different (PROTOCOL §4).
-        self._own_keys = frozenset(own_keys)
+        self._logs = logs
 
     def add(
         self,
@@ -95,11 +96,13 @@ class Issuers:
         display: str,
     ) -> Issuer:
         """Add the key of a signed request; see Province.add_issuer."""
-        name, public_key = self._open(request)
+        name, public_key = _open(request)
         _check_words(organisation, custody, display)
         paths = _check_prefixes(prefixes)
         values = _values(organisation, name, public_key, custody, paths, display)
         with self._store.write() as connection:
+            # In here: another log may have taken over since.
+            _check_log(self._logs(connection), name, public_key)
             known = _find_same(connection, organisation, name, public_key)
             if known:
                 return known
@@ -131,25 +134,30 @@ class Issuers:
             connection.execute(ask.values(state="revoking"))
             return by_id(connection, row[0])
 
-    def _open(self, request: bytes) -> tuple[str, bytes]:
-        try:
-            name, public_key = open_request(request)
-        except FormatError as error:
-            raise IssuerRefused(
-                f"yêu cầu khóa không đúng · the key request is no good: {error}"
-            ) from error
-        if name.rpartition("/")[0] != self._origin:
-            raise IssuerRefused(
-                f"tên phải bắt đầu bằng · the issuer's name has to begin with {self._origin}/"
-            )
-        if public_key in self._own_keys:
-            raise IssuerRefused("đây là khóa của nhật ký · this is the log's own key")
-        return name, public_key
-
     def _all(self, query: Select[Any]) -> list[Issuer]:
         with self._store.read() as connection:
             rows = connection.execute(query.order_by(issuers.c.id)).mappings()
             return [read_issuer(row) for row in rows]
+
+
+def _open(request: bytes) -> tuple[str, bytes]:
+    try:
+        return open_request(request)
+    except FormatError as error:
+        raise IssuerRefused(
+            f"yêu cầu khóa không đúng · the key request is no good: {error}"
+        ) from error
+
+
+def _check_log(logs: Sequence[Epoch], name: str, public_key: bytes) -> None:
+    origin = logs[-1].origin
+    if name.rpartition("/")[0] != origin:
+        raise IssuerRefused(
+            f"tên phải bắt đầu bằng · the issuer's name has to begin with {origin}/"
+        )
+    # Issuer and log keys are all different (PROTOCOL §4).
+    if public_key in [log.public_key for log in logs]:
+        raise IssuerRefused("đây là khóa của nhật ký · this is the log's own key")
 
 
 def read_issuer(row: RowMapping) -> Issuer:
@@ -164,6 +172,13 @@ def read_issuer(row: RowMapping) -> Issuer:
 def by_id(connection: Connection, number: int) -> Issuer:
     """The issuer key with this number of the database."""
     return read_issuer(connection.execute(_BY_ID, {"id": number}).mappings().one())
+
+
+def hand_over(connection: Connection, old: Issuer, name: str, public_key: bytes) -> None:
+    """Have a new key registered as an old one was, under another name: the business goes on in another log."""
+    values = _values(old.organisation, name, public_key, old.custody, old.prefixes, old.display)
+    values["id"] = next_id(connection, issuers)
+    connection.execute(insert(issuers).values(values))
 
 
 def in_state(connection: Connection, state: IssuerState) -> list[Issuer]:

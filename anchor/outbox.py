@@ -6,9 +6,10 @@ batch never takes the same `seq`. What was sent is kept: its salts are the busin
 a withheld field later. The next `seq` and `prev` are read from these files and from nowhere else: a
 province that disagrees with them is not followed (PROTOCOL §2).
 
-    HOME/keys/<issuer id>.key             Ed25519, 0600
-    HOME/batches/<issuer id>/<seq>-<diary>-<part>of<parts>.batch     salted, in order of seq
-    HOME/batches/<issuer id>/<same>.receipt                          once the province has accepted it
+    HOME/keys/<issuer id>.key             Ed25519, 0600; <issuer id>-2.key in the province's next log, …
+    HOME/keys/<same>.request              which says the whole name, with the log's
+    HOME/batches/<same>/<seq>-<diary>-<part>of<parts>.batch     salted, in order of seq
+    HOME/batches/<same>/<same>.receipt                          once the province has accepted it
     HOME/trust/<chain id>.json            pinned trust files
 """
 
@@ -20,16 +21,17 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
 from anchor import batch as batches
-from anchor.corrections import Finder
+from anchor.corrections import Finder, of_closed_log
 from anchor.durable import write_durably
-from anchor.errors import AnchorError
+from anchor.errors import AnchorError, FormatError
 from anchor.ijson import encode_b64url
 from anchor.importer import Entry
-from anchor.keys import load_private_key
+from anchor.keys import load_private_key, open_request
 from anchor.note import Signer
 from anchor.record import salt
 
@@ -69,8 +71,37 @@ def home() -> Path:
 
 
 def key_path(base: Path, issuer: str) -> Path:
-    """Return where the key of an issuer name `<origin>/<issuer id>` is kept."""
-    return base / "keys" / f"{issuer.rpartition('/')[2]}.key"
+    """Return where the key of an issuer name `<origin>/<issuer id>` is kept, or is to be kept.
+
+    A business keeps its id when its province begins another log: that key stands beside the one before.
+    """
+    issuer_id = issuer.rpartition("/")[2]
+    for number in count(1):
+        path = base / "keys" / f"{issuer_id}{f'-{number}' if number > 1 else ''}.key"
+        if not path.exists() or _name_of(path) in (issuer, ""):
+            return path
+    raise AssertionError("an endless count has ended")
+
+
+def newest_names(base: Path) -> list[str]:
+    """Return the issuer names that have keys here, of each business only the one in its newest log."""
+    newest: dict[str, tuple[int, str]] = {}
+    for path in (base / "keys").glob("*.key"):
+        issuer_id, _, number = path.stem.partition("-")
+        if name := _name_of(path):
+            newest[issuer_id] = max(newest.get(issuer_id, (0, "")), (int(number or 1), name))
+    return sorted(name for _, name in newest.values())
+
+
+def _name_of(key: Path) -> str:
+    try:
+        return open_request(key.with_suffix(".request").read_bytes())[0]
+    except FileNotFoundError:
+        return ""
+    except FormatError as error:
+        raise OutboxError(
+            f"{key.with_suffix('.request')}: yêu cầu khóa không đúng · the key request is no good: {error}"
+        ) from error
 
 
 class Outbox:
@@ -78,9 +109,9 @@ class Outbox:
 
     def __init__(self, base: Path, issuer: str) -> None:
         self.issuer = issuer
-        self.log, _, self.id = issuer.rpartition("/")
-        self.folder = base / "batches" / self.id
+        self.log = issuer.rpartition("/")[0]
         key = key_path(base, issuer)
+        self.folder = base / "batches" / key.stem
         if not key.exists():
             raise OutboxError(
                 f"không có khóa của {issuer} ở {key} · there is no key of {issuer} at {key}: "
@@ -109,12 +140,7 @@ class Outbox:
         Raises:
             OutboxError: a seq is missing, so that `prev` cannot be known.
         """
-        found = []
-        for path in self.folder.glob("*.batch"):
-            if match := NAME.fullmatch(path.name):
-                seq, diary, part, parts = match.groups()
-                found.append(Stored(path, int(seq), diary, int(part), int(parts)))
-        found.sort(key=lambda stored: stored.seq)
+        found = _stored_in(self.folder)
         for expected, stored in enumerate(found):
             if stored.seq != expected:
                 raise OutboxError(
@@ -131,7 +157,18 @@ class Outbox:
         if self._by_id is None:
             self._by_id = {encode_b64url(note_hash_of(one)): one for one in self.stored()}
         found = self._by_id.get(batch)
+        if found is None and any(
+            encode_b64url(note_hash_of(one)) == batch for one in self._elsewhere()
+        ):
+            raise of_closed_log(batch)
         return batches.check_body(found.path.read_bytes()).records.leaf_hashes if found else None
+
+    def _elsewhere(self) -> Iterator[Stored]:
+        """Yield the batches of this business for other logs of its province."""
+        issuer_id = self.issuer.rpartition("/")[2]
+        for folder in self.folder.parent.glob(f"{issuer_id}*"):
+            if folder != self.folder:
+                yield from _stored_in(folder)
 
     def prepare(
         self,
@@ -143,7 +180,8 @@ class Outbox:
     ) -> Iterator[Stored]:
         """Salt and sign a diary's entries in batches, storing each before it is yielded.
 
-        A diary that was begun before (same bytes) goes on where it stopped, with the batches it has.
+        A diary that was begun before (same bytes) goes on where it stopped, with the batches it has; also
+        one that was begun in a log that was closed then.
 
         Args:
             source: the diary file's bytes, which name the work.
@@ -157,9 +195,11 @@ class Outbox:
         if again and mine and all(s.sent for s in mine):
             mine = []
         parts = -(-len(entries) // RECORDS_A_BATCH)
-        mine = mine[-(len(mine) % parts or parts) :] if mine else []
-        yield from mine
-        for part in range(len(mine), parts):
+        run = _newest_run(mine)
+        taken = [one.part for one in self._elsewhere() if one.diary == diary and one.sent]
+        begun = run[-1].part if run else 0 if again else max(taken, default=0)
+        yield from run
+        for part in range(begun, parts):
             chunk = entries[part * RECORDS_A_BATCH : (part + 1) * RECORDS_A_BATCH]
             new = self._salt(chunk, mode, stored, diary, part, parts)
             stored.append(new)
@@ -189,3 +229,22 @@ def note_hash_of(stored: Stored) -> bytes:
     """Return SHA-256 of a stored batch's note text, the next batch's `prev`."""
     note, _ = batches.split_body(stored.path.read_bytes())
     return batches.note_hash(batches.read_batch_note(note)[1])
+
+
+def _stored_in(folder: Path) -> list[Stored]:
+    found = []
+    for path in folder.glob("*.batch"):
+        if match := NAME.fullmatch(path.name):
+            seq, diary, part, parts = match.groups()
+            found.append(Stored(path, int(seq), diary, int(part), int(parts)))
+    return sorted(found, key=lambda stored: stored.seq)
+
+
+def _newest_run(mine: Sequence[Stored]) -> list[Stored]:
+    """The batches of one diary that were made the last time it was submitted, part after part."""
+    run: list[Stored] = []
+    for one in reversed(mine):
+        if run and one.part != run[-1].part - 1:
+            break
+        run.append(one)
+    return run[::-1]

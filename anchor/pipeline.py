@@ -3,7 +3,8 @@
 
 The log's head on the chain is read and matched with what is stored; what was sent is settled; keys
 asked for are registered; the newest checkpoint is anchored, at most one every `interval` seconds;
-what proves it is captured; keys given up are revoked. Doing any step twice changes nothing.
+what proves it is captured; keys given up are revoked. Doing any step twice changes nothing. Each of a
+province's logs has its pipeline (anchor.epochs).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, func, insert, select, update
 
 import contracts
 from anchor.capture import Capturer, KnownIssuer
@@ -32,11 +33,12 @@ from anchor.chain import (
 )
 from anchor.checkpoint import Checkpoint
 from anchor.durable import write_durably
+from anchor.epochs import Epoch
 from anchor.issuers import Issuer, by_id, in_state
 from anchor.moving import is_asked, move
-from anchor.note import Signer
+from anchor.note import Signer, key_hash
 from anchor.sender import Kind, Outcome, Sender, Wish
-from anchor.sequencing import PipelineError, Sequencing
+from anchor.sequencing import PipelineError, Sequencing, any_unlogged
 from anchor.settings import Settings
 from anchor.store import Store, anchors, batches, get_meta, issuers, set_meta
 from anchor.tiles import Log
@@ -64,9 +66,10 @@ class Anchored:
 
 
 class Pipeline:
-    """The anchor process's steps over one database, one log and one chain.
+    """The anchor process's steps over one database, one of the province's logs and one chain.
 
-    `log` is open for writing, `signer` its key. `say` gets a sentence for a person; `wait` sleeps for some seconds
+    `log` is open for writing and `signer` its key; for a closed log whose key is gone it is open for
+    reading, and `signer` None. `epoch` says which log it is, the first by default. `say` gets a sentence for a person; `wait` sleeps for some seconds
     or raises when the process has to stop.
     """
 
@@ -76,20 +79,26 @@ class Pipeline:
         store: Store,
         log: Log,
         chain: Chain,
-        signer: Signer,
+        signer: Signer | None,
         say: Callable[[str], None],
         wait: Callable[[float], None] = time.sleep,
+        epoch: Epoch | None = None,
     ) -> None:
+        if epoch is None:
+            assert signer  # noqa: S101  only a closed log does without
+            epoch = Epoch(settings, signer.public_key)
         self._settings = settings
+        self._epoch = epoch
+        self._base = epoch.base
         self._store = store
         self._log = log
         self._signer = signer
         self._chain = chain
         self._say = say
         self._wait = wait
-        self._origin = hashlib.sha256(settings.origin.encode()).digest()
-        self._log_key_id = signer.key_hash
-        self._sequencing = Sequencing(store, log)
+        self._origin = hashlib.sha256(epoch.origin.encode()).digest()
+        self._log_key_id = key_hash(epoch.origin, epoch.public_key)
+        self._sequencing = Sequencing(store, log, epoch)
         outcomes: dict[Kind, Outcome] = {
             "log": self._log_registered,
             "issuer": _issuer_registered,
@@ -99,9 +108,10 @@ class Pipeline:
         }
         self._sender = Sender(store, chain, outcomes, wait)
         self._wishes = Wishes(store, chain, self._sender, say)
-        self._capturer = Capturer(store, chain, self._origin, wait)
+        self._capturer = Capturer(store, chain, self._origin, wait, self._base)
         self._trust: TrustedChain | None = None
         self._gaps: tuple[str, ...] = ()
+        self._is_cut_off = False
         self._last_look = -float("inf")
         self._last_anchor = -float("inf")
 
@@ -120,7 +130,16 @@ class Pipeline:
 
     def log_batches(self) -> int:
         """accepted → logged, for some batches; return how many. Needs no chain."""
-        return self._sequencing.step()
+        return self._sequencing.step() if self._signer else 0
+
+    def is_finished(self) -> bool:
+        """Whether the log is closed, and the whole of it anchored and captured."""
+        if self._epoch.is_newest or self._is_cut_off:
+            return self._is_cut_off
+        with self._store.read() as connection:
+            if not self._epoch.given_up and any_unlogged(connection, self._epoch):
+                return False
+            return self._last_size(connection, "anchored") == self._log.size
 
     def is_due(self) -> bool:
         """Whether `advance` would find anything to do."""
@@ -130,9 +149,9 @@ class Pipeline:
             wished = issuers.c.state.in_(("pending", "revoking"))
             if connection.execute(select(issuers.c.id).where(wished).limit(1)).first():
                 return True
-            if _uncaptured(connection) or any_waiting(connection):
+            if self._uncaptured(connection) or any_waiting(connection):
                 return True
-            return self._is_anchor_due(_last_size(connection))
+            return self._is_anchor_due(self._last_size(connection))
 
     def advance(self) -> list[Anchored]:
         """Do on the chain whatever is due; return the checkpoints that are anchored by it.
@@ -141,7 +160,15 @@ class Pipeline:
         """
         trust = self._connect()
         self._sender.settle()
-        head = self._current_head()
+        try:
+            head = self._current_head()
+        except PipelineError as error:
+            if not self._epoch.given_up:
+                raise
+            # Whatever became of it since: it is not gone on with, and what was captured is kept.
+            self._is_cut_off = True
+            self._say(f"nhật ký đã bỏ · a log that was given up, {self._epoch.origin}: {error}")
+            return []
         self._register_issuers()
         done = self._capture(trust)
         if self._is_anchor_due(head.size):
@@ -204,6 +231,9 @@ class Pipeline:
             f"{self._settings.pilot_trust_path} · the log goes on from chain {known} on chain {chain_id}: it "
             "is registered and anchored there from its beginning, the old trust file stays for old evidence"
         )
+        if self._epoch.number > 1:
+            # The province's older logs go first, so that this one is its newest there too.
+            raise ChainError("nhật ký cũ sang trước · the older logs go first")
 
     def _renewed_trust(self) -> TrustedChain:
         path = self._settings.trust_path
@@ -237,7 +267,7 @@ class Pipeline:
 
     def _member(self) -> Member:
         settings = self._settings
-        return Member(self._chain.address, settings.name, settings.hosts, settings.origin)
+        return Member(self._chain.address, settings.name, settings.hosts, self._epoch.origin)
 
     def _current_head(self) -> Head:
         """Return the log's head on the chain, registering the log if it is new there."""
@@ -263,13 +293,16 @@ class Pipeline:
                 "the chain has lost this log: is it another chain?"
             )
         call = register_log_call(self._origin, self._log_key_id)
-        self._sender.send([Wish("log", 0, call)])
+        self._sender.send([Wish("log", self._base, call)])
 
     def _stored_head(self) -> Head | None:
-        query = select(anchors).where(anchors.c.block.is_not(None))
+        query = select(anchors).where(anchors.c.block.is_not(None), *self._anchors())
         with self._store.read() as connection:
             row = connection.execute(query.order_by(anchors.c.size.desc())).mappings().first()
-        return read_head(row) if row else None
+        return read_head(row, self._base) if row else None
+
+    def _anchors(self) -> tuple[ColumnElement[bool], ...]:
+        return self._epoch.holds(anchors.c.size)
 
     def _recognise(self, commitment: bytes) -> Head:
         """Find the preimage of a head that the database does not have; it was lost after sending."""
@@ -291,7 +324,8 @@ class Pipeline:
                 "log's folder from its newest backup"
             )
         with self._store.write() as connection:
-            _store_head(connection, head, "mined" if head.size else "registered", None)
+            state = "mined" if head.size else "registered"
+            _store_head(connection, self._base, head, state, None)
         return head
 
     # Issuer keys
@@ -320,19 +354,29 @@ class Pipeline:
     def _revoke_issuers(self) -> None:
         """Revoke keys that were given up, once everything they signed is anchored and captured."""
         with self._store.read() as connection:
-            captured = _last_size(connection, "anchored")
+            captured = self._base + self._last_size(connection, "anchored")
             given_up = [
                 one
                 for one in in_state(connection, "revoking")
-                if one.registered and not _has_open_batches(connection, one, captured)
+                if one.registered and not self._has_open_batches(connection, one, captured)
             ]
+        revocations: list[Wish] = []
         for issuer in given_up:
             state = issuer_state(issuer, issuer.registered)
             if self._chain.issuer(issuer.key_id) == state.commitment():
                 call = revoke_issuer_call(issuer.key_id, state)
-                self._sender.send([Wish("revoke", issuer.id, call)])
+                revocations.append(Wish("revoke", issuer.id, call))
             else:
                 self._recognise_revocation(issuer)
+        for at in range(0, len(revocations), MAX_ISSUERS):
+            self._sender.send(revocations[at : at + MAX_ISSUERS])
+
+    def _has_open_batches(self, connection: Connection, issuer: Issuer, captured: int) -> bool:
+        # Logs before this one are finished: what is open there stays so.
+        mine = (batches.c.issuer_id == issuer.id, batches.c.id >= self._epoch.first_batch)
+        still_open = batches.c.log_index.is_(None) | (batches.c.log_index >= captured)
+        query = select(batches.c.id).where(*mine, still_open).limit(1)
+        return connection.execute(query).first() is not None
 
     def _recognise_revocation(self, issuer: Issuer) -> None:
         told = self._chain.last_issuer(issuer.key_id)
@@ -356,21 +400,25 @@ class Pipeline:
         )
         self._last_anchor = time.monotonic()
         self._sender.send(
-            [Wish("anchor", checkpoint.size, call)],
-            beside=lambda connection: _store_head(connection, following, "prepared", note),
+            [Wish("anchor", self._base + checkpoint.size, call)],
+            beside=lambda connection: _store_head(
+                connection, self._base, following, "prepared", note
+            ),
         )
 
     def _capture(self, trust: TrustedChain) -> list[Anchored]:
         """Capture what is anchored and not captured, oldest first; return it."""
         with self._store.read() as connection:
-            query = select(anchors).where(anchors.c.state == "mined").order_by(anchors.c.size)
-            heads = [read_head(row) for row in connection.execute(query).mappings()]
+            query = select(anchors).where(anchors.c.state == "mined", *self._anchors())
+            rows = connection.execute(query.order_by(anchors.c.size)).mappings()
+            heads = [read_head(row, self._base) for row in rows]
         found = [self._capture_one(trust, head, head is heads[-1]) for head in heads]
         return [one for one in found if one is not None]
 
     def _capture_one(self, trust: TrustedChain, head: Head, is_newest: bool) -> Anchored | None:
         with self._store.read() as connection:
-            known = _issuers_between(connection, _last_size(connection, "anchored"), head.size)
+            captured = self._base + self._last_size(connection, "anchored")
+            known = _issuers_between(connection, captured, self._base + head.size)
         self._keep_checkpoint(head)
         try:
             when = self._capturer.capture(trust, head, known, head.block)
@@ -385,29 +433,51 @@ class Pipeline:
     def _keep_checkpoint(self, head: Head) -> None:
         """Make sure that the signed checkpoint is there, also for a head that was recognised."""
         with self._store.read() as connection:
-            query = select(anchors.c.checkpoint).where(anchors.c.size == head.size)
+            query = select(anchors.c.checkpoint).where(anchors.c.size == self._base + head.size)
             if connection.execute(query).scalar_one() is not None:
                 return
         # Signing is deterministic: these are the bytes that were published when it was anchored.
-        note = Checkpoint(self._log.origin, head.size, head.root).sign(self._signer)
+        if self._signer:
+            note = Checkpoint(self._log.origin, head.size, head.root).sign(self._signer)
+        elif head.size == self._log.size:
+            note = self._log.signed_checkpoint()
+        else:
+            raise PipelineError(
+                "thiếu điểm kiểm mà khóa đã mất từng ký, hãy khôi phục cơ sở dữ liệu từ bản sao lưu · a "
+                "checkpoint is missing that the lost key has signed: restore the database from its backup"
+            )
         self._set_anchor(head.size, checkpoint=note)
 
     def _set_anchor(self, size: int, **values: Any) -> None:
         with self._store.write() as connection:
-            connection.execute(update(anchors).where(anchors.c.size == size).values(values))
+            here = anchors.c.size == self._base + size
+            connection.execute(update(anchors).where(here).values(values))
 
     def _log_registered(self, connection: Connection, _subject: int, block: int) -> None:
         owner, key_id = self._chain.address, self._log_key_id
         first = Head(owner, key_id, 0, contracts.EMPTY_ROOT, _NO_AUX, block)
-        _store_head(connection, first, "registered", None)
+        _store_head(connection, self._base, first, "registered", None)
+
+    def _last_size(self, connection: Connection, *states: str) -> int:
+        """The size of the log's newest anchor, of those in some states if given; 0 if none."""
+        query = select(func.max(anchors.c.size)).where(
+            anchors.c.block.is_not(None), *self._anchors()
+        )
+        if states:
+            query = query.where(anchors.c.state.in_(states))
+        return (connection.execute(query).scalar_one() or self._base) - self._base
+
+    def _uncaptured(self, connection: Connection) -> bool:
+        query = select(anchors.c.size).where(anchors.c.state == "mined", *self._anchors())
+        return connection.execute(query.limit(1)).first() is not None
 
 
-def read_head(row: RowMapping) -> Head:
-    """The head preimage of a row of the table `anchors`."""
+def read_head(row: RowMapping, base: int = 0) -> Head:
+    """The head preimage of a row of the table `anchors`, of the log whose sizes begin at `base`."""
     return Head(
         bytes(row["owner"]),
         bytes(row["log_key_id"]),
-        row["size"],
+        row["size"] - base,
         bytes(row["root"]),
         bytes(row["aux"]),
         row["block"],
@@ -426,7 +496,9 @@ def _registration(issuer: Issuer) -> Wish:
     return Wish("issuer", issuer.id, call)
 
 
-def _store_head(connection: Connection, head: Head, state: str, checkpoint: bytes | None) -> None:
+def _store_head(
+    connection: Connection, base: int, head: Head, state: str, checkpoint: bytes | None
+) -> None:
     """Store an anchor; one that was prepared before is taken up again, with the same root."""
     values = {
         "state": state,
@@ -436,16 +508,17 @@ def _store_head(connection: Connection, head: Head, state: str, checkpoint: byte
         "aux": head.aux,
         "block": head.block or None,
     }
-    known = connection.execute(select(anchors.c.root).where(anchors.c.size == head.size)).first()
+    size = base + head.size
+    known = connection.execute(select(anchors.c.root).where(anchors.c.size == size)).first()
     if known is None:
-        values |= {"size": head.size, "checkpoint": checkpoint}
+        values |= {"size": size, "checkpoint": checkpoint}
         connection.execute(insert(anchors).values(values))
     elif bytes(known[0]) != head.root:
         raise PipelineError(
             f"nhật ký có hai gốc khác nhau · two roots for a log of {head.size} entries"
         )
     else:
-        connection.execute(update(anchors).where(anchors.c.size == head.size).values(values))
+        connection.execute(update(anchors).where(anchors.c.size == size).values(values))
 
 
 def _issuer_registered(connection: Connection, subject: int, block: int) -> None:
@@ -465,25 +538,6 @@ def _checkpoint_mined(connection: Connection, subject: int, block: int) -> None:
 
 def _set_issuer(connection: Connection, number: int, **values: Any) -> None:
     connection.execute(update(issuers).where(issuers.c.id == number).values(values))
-
-
-def _last_size(connection: Connection, *states: str) -> int:
-    """The size of the newest anchor, of those in some states if given; 0 if none."""
-    query = select(func.max(anchors.c.size)).where(anchors.c.block.is_not(None))
-    if states:
-        query = query.where(anchors.c.state.in_(states))
-    return connection.execute(query).scalar_one() or 0
-
-
-def _uncaptured(connection: Connection) -> bool:
-    query = select(anchors.c.size).where(anchors.c.state == "mined").limit(1)
-    return connection.execute(query).first() is not None
-
-
-def _has_open_batches(connection: Connection, issuer: Issuer, captured: int) -> bool:
-    still_open = batches.c.log_index.is_(None) | (batches.c.log_index >= captured)
-    query = select(batches.c.id).where(batches.c.issuer_id == issuer.id, still_open).limit(1)
-    return connection.execute(query).first() is not None
 
 
 def _issuers_between(connection: Connection, start: int, end: int) -> Sequence[KnownIssuer]:

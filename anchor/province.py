@@ -17,22 +17,23 @@ from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from sqlalchemy import Connection
 
 from anchor import keys
 from anchor.accept import Accepted, Acceptor, BatchRefused
 from anchor.assemble import Assembler, NotAnchored
 from anchor.backup import check_open
-from anchor.corrections import Finder
+from anchor.corrections import Finder, of_closed_log
 from anchor.custody import CUSTODY, keep_key
+from anchor.epochs import Epoch, Epochs, of_row
 from anchor.errors import AnchorError
 from anchor.evidence import EvidenceTooLarge
 from anchor.idempotency import Once, forget, once
 from anchor.importer import Entry
 from anchor.issuers import Custody, Issuer, IssuerRefused, Issuers, IssuerState
-from anchor.note import Signer
 from anchor.record import Mode, Record
 from anchor.settings import Settings, write
-from anchor.store import Store, StoredBatch, UnknownBatch
+from anchor.store import Store, StoredBatch, UnknownBatch, anchors
 from node.light import keccak256
 
 __all__ = [
@@ -110,23 +111,48 @@ def member_address(secret: bytes) -> bytes:
 class Province:
     """A province's registry of issuers, its batches and their evidence. Safe for threads."""
 
-    def __init__(self, settings: Settings, store: Store, signer: Signer) -> None:
+    def __init__(self, settings: Settings, store: Store) -> None:
         self.settings = settings
         self.store = store
-        self._issuers = Issuers(store, settings.origin, (signer.public_key,))
-        self._acceptor = Acceptor(settings, store, signer)
-        self._assembler = Assembler(settings, store, signer.public_key)
+        self._logs = Epochs(settings)
+        self._issuers = Issuers(store, self._logs.all)
+        self._acceptor = Acceptor(settings, store, self._logs)
+        self._assembler = Assembler(store, self._logs)
 
     @classmethod
     def open(cls, settings: Settings) -> Province:
         """Open the province of `settings`; its tables are made if they are missing."""
-        signer = Signer(settings.origin, keys.load_private_key(settings.log_key))
-        return cls(settings, Store.open(settings.database_url), signer)
+        store = Store.open(settings.database_url)
+        try:
+            province = cls(settings, store)
+            # What it can't sign for is better known now than at the first batch.
+            province._logs.signer(province.log())
+        except BaseException:
+            store.close()
+            raise
+        return province
 
     def close(self) -> None:
         """Let go of the database and the log."""
         self._assembler.close()
         self.store.close()
+
+    def logs(self) -> list[Epoch]:
+        """The province's logs, oldest first."""
+        with self.store.read() as connection:
+            return self._logs.all(connection)
+
+    def log(self) -> Epoch:
+        """The log that batches are accepted into now."""
+        return self.logs()[-1]
+
+    def first_open(self, connection: Connection) -> int:
+        """The row of the first batch that is in no log which was given up."""
+        return max([log.end for log in self._logs.all(connection) if log.given_up], default=1)
+
+    def origin(self) -> str:
+        """The name of that log, with which issuer names begin."""
+        return self.log().origin
 
     def add_issuer(
         self,
@@ -153,12 +179,12 @@ class Province:
         The key never leaves the data folder. Asked again, this answers with the same key; after
         its revocation with a new one. Raises IssuerRefused, KeyFileError.
         """
-        if name.rpartition("/")[0] != self.settings.origin:
+        settings = self.log().settings
+        if name.rpartition("/")[0] != settings.origin:
             raise IssuerRefused(
-                "tên phải bắt đầu bằng · the issuer's name has to begin with "
-                f"{self.settings.origin}/"
+                f"tên phải bắt đầu bằng · the issuer's name has to begin with {settings.origin}/"
             )
-        signer = keep_key(self.settings, name, self._issuers.of(organisation))
+        signer = keep_key(settings, name, self._issuers.of(organisation))
         wanted = keys.request(signer)
         issuer = self._issuers.add(organisation, wanted, CUSTODY, prefixes, display)
         if issuer.custody != CUSTODY:
@@ -218,12 +244,25 @@ class Province:
         """
         check_open(self.settings)
         now = int(time.time()) if now is None else now
-        known = self._issuers.of(organisation)
-        return self._acceptor.accept_entries(entries, mode, known, now, request)
+        log = self.log()
+        try:
+            known = self._issuers.of(organisation)
+            return self._acceptor.accept_entries(entries, mode, log, known, now, request)
+        except BatchRefused:
+            if self.log() == log:
+                raise
+            # The log was changed in between, and the key with it.
+            return self.accept_entries(entries, mode, organisation, now, request)
 
     def finder(self, organisation: str) -> Finder:
         """Look up records that a diary of `organisation` corrects: its own, by whatever key."""
-        return Finder(partial(self.store.leaves, organisation))
+        return Finder(partial(self._leaves, organisation))
+
+    def _leaves(self, organisation: str, batch: str) -> bytes | None:
+        found = self.store.leaves(organisation, batch)
+        if found is not None and self.store.batch(batch).row < self.log().first_batch:
+            raise of_closed_log(batch)
+        return found
 
     def once(self, organisation: str, key: str, *content: bytes) -> Once:
         """A request of `organisation` under its idempotency key; FormatError if that is no key."""
@@ -237,7 +276,10 @@ class Province:
     def status(self, batch: str) -> BatchStatus:
         """Where the batch stands; UnknownBatch if there is none."""
         row = self.store.batch(batch)
-        anchor = None if row.log_index is None else self.store.first_anchor_over(row.log_index)
+        log = of_row(self.logs(), row.row)
+        anchor = None
+        if row.log_index is not None:
+            anchor = self.store.first_anchor_over(row.log_index, *log.holds(anchors.c.size))
         state: State = "anchored" if anchor else "accepted" if row.logged_at is None else "logged"
         return BatchStatus(
             batch=row.batch,
@@ -247,9 +289,9 @@ class Province:
             seq=row.seq,
             size=row.size,
             accepted_at=row.accepted_at,
-            log_index=row.log_index,
+            log_index=None if row.log_index is None else row.log_index - log.base,
             logged_at=row.logged_at,
-            checkpoint_size=anchor.size if anchor else None,
+            checkpoint_size=anchor.size - log.base if anchor else None,
             evm_block=anchor.block if anchor else None,
             anchored_at=anchor.anchored_at if anchor else None,
             custody=row.custody,

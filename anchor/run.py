@@ -2,7 +2,7 @@
 """The anchor process: the sole writer of the log and the sole user of the member's key.
 
 It moves accepted batches into the log whether or not the chain answers, and anchors as soon as it
-does. While its disk is full or read-only it waits, and then begins anew from what is stored. It
+does; where a new log has taken over, the one before is brought to its end first. While its disk is full or read-only it waits, and then begins anew from what is stored. It
 stops at SIGTERM or SIGINT between two durable steps; a crash at any other point costs nothing
 either.
 """
@@ -12,8 +12,9 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import Event
 from types import FrameType
@@ -23,9 +24,12 @@ from sqlalchemy.exc import OperationalError
 
 from anchor.backup import anchoring, caught_up, check_open, is_behind
 from anchor.chain import Chain, ChainError
-from anchor.keys import load_member_key, load_private_key
+from anchor.epochs import Epoch, Epochs, end_of, remember
+from anchor.errors import KeyFileError
+from anchor.keys import load_member_key
 from anchor.note import Signer
 from anchor.pipeline import Anchored, Pipeline
+from anchor.sequencing import any_unlogged
 from anchor.settings import Settings, load
 from anchor.store import Store
 from anchor.tiles import Log
@@ -76,29 +80,68 @@ def serve_through(settings: Settings, stop: Event, say: Callable[[str], None]) -
 def serve(settings: Settings, stop: Event, say: Callable[[str], None]) -> None:
     """Do the anchor process's work until `stop` is set; `say` gets a sentence for a person."""
     check_open(settings)
-    signer = Signer(settings.origin, load_private_key(settings.log_key))
     secret = load_member_key(settings.member_key)
-    # The log's lock is what makes this process the only one.
-    with Log(settings.log_path, settings.origin, signer) as log:
+
+    def wait(seconds: float) -> None:
+        if stop.wait(seconds):
+            raise Stopped
+
+    with ExitStack() as opened, suppress(Stopped):
         store = Store.open(settings.database_url)
+        opened.callback(store.close)
         chain = Chain(settings.rpc_url, secret)
+        opened.callback(chain.close)
+        # Once for each log that has become the newest.
+        while not stop.is_set():
+            with store.read() as connection:
+                logs = Epochs(settings).all(connection)
+            with _pipelines(settings, store, logs, chain, say, wait) as pipelines:
+                if is_behind(settings):
+                    for pipeline in pipelines:
+                        if not pipeline.is_finished():
+                            _catch_up(pipeline, say, wait)
+                    caught_up(settings)
+                is_newest = partial(_is_newest, store, logs[-1])
+                _Loop(settings, pipelines, is_newest, stop, say).run()
 
-        def wait(seconds: float) -> None:
-            if stop.wait(seconds):
-                raise Stopped
 
-        try:
-            pipeline = Pipeline(settings, store, log, chain, signer, say, wait)
-            pipeline.reconcile()
-            if is_behind(settings):
-                _catch_up(pipeline, say, wait)
-                caught_up(settings)
-            _Loop(settings, pipeline, stop, say).run()
-        except Stopped:
-            pass
-        finally:
-            chain.close()
-            store.close()
+@contextmanager
+def _pipelines(
+    settings: Settings,
+    store: Store,
+    logs: Sequence[Epoch],
+    chain: Chain,
+    say: Callable[[str], None],
+    wait: Callable[[float], None],
+) -> Iterator[list[Pipeline]]:
+    """Open every log with its pipeline, oldest first. The logs' locks make this process the only one."""
+    with ExitStack() as opened:
+        pipelines = []
+        for epoch in logs:
+            signer = _signer(store, epoch)
+            log = Log(epoch.settings.log_path, epoch.origin, signer, public_key=epoch.public_key)
+            opened.enter_context(log)
+            remember(store, epoch)
+            pipelines.append(Pipeline(settings, store, log, chain, signer, say, wait, epoch))
+            pipelines[-1].reconcile()
+        yield pipelines
+
+
+def _signer(store: Store, epoch: Epoch) -> Signer | None:
+    """The log's key; None for a log that gets nothing more, if it is gone. Raises KeyFileError."""
+    try:
+        return epoch.signer()
+    except KeyFileError:
+        with store.read() as connection:
+            is_open = epoch.is_newest or any_unlogged(connection, epoch)
+        if is_open and not epoch.given_up:
+            raise
+        return None
+
+
+def _is_newest(store: Store, epoch: Epoch) -> bool:
+    with store.read() as connection:
+        return not end_of(connection, epoch.number)
 
 
 def _catch_up(
@@ -126,10 +169,16 @@ class _Loop:
     """Logs whenever something is accepted; anchors when due; backs off while the chain is away."""
 
     def __init__(
-        self, settings: Settings, pipeline: Pipeline, stop: Event, say: Callable[[str], None]
+        self,
+        settings: Settings,
+        pipelines: Sequence[Pipeline],
+        is_current: Callable[[], bool],
+        stop: Event,
+        say: Callable[[str], None],
     ) -> None:
         self._settings = settings
-        self._pipeline = pipeline
+        self._pipelines = pipelines
+        self._is_current = is_current
         self._stop = stop
         self._say = say
         self._pause = FIRST_RETRY_SECONDS
@@ -137,18 +186,20 @@ class _Loop:
         self._trouble = ""
 
     def run(self) -> None:
-        while not self._stop.is_set():
-            logged = self._pipeline.log_batches()
-            if time.monotonic() >= self._retry_at and self._pipeline.is_due():
+        while not self._stop.is_set() and self._is_current():
+            logged = sum([each.log_batches() for each in self._pipelines])
+            # Whether its chain answers or not, every log grows; they are anchored one after another.
+            first = next(each for each in self._pipelines if not each.is_finished())
+            if time.monotonic() >= self._retry_at and first.is_due():
                 with anchoring(self._settings) as may:
                     if may:
-                        self._advance()
+                        self._advance(first)
             if not logged:
                 self._stop.wait(IDLE_SECONDS)
 
-    def _advance(self) -> None:
+    def _advance(self, pipeline: Pipeline) -> None:
         try:
-            done = self._pipeline.advance()
+            done = pipeline.advance()
         except ChainError as error:
             self._back_off(str(error))
             return

@@ -24,6 +24,8 @@ VERSION = "1"
 MAX_SETTINGS_BYTES = 64 * 1024
 MAX_HOSTS = 16
 SQLITE = "sqlite:///"
+# The folder of the logs that followed the first.
+LATER_LOGS = "logs"
 
 # An origin is a schema-less URL with at least one path segment (C2SP tlog-checkpoint); a space or
 # a plus would break the note's signature line.
@@ -48,7 +50,8 @@ class Settings:
     anchors; `max_ahead` how many seconds a batch's claimed time may be ahead of our clock;
     `log_by` the seconds within which a receipt promises that the batch is in the log; `workers` how
     many processes answer HTTP; `peer` where CometBFT listens to other provinces' nodes (HOST:PORT),
-    empty where the province's chain is its own.
+    empty where the province's chain is its own. `log_number` says which of the province's logs
+    `origin` names: the file has the first, what came later is in the database (anchor.epochs).
     """
 
     data: Path
@@ -64,6 +67,7 @@ class Settings:
     public_url: str = "http://127.0.0.1:8080"
     workers: int = 2
     peer: str = ""
+    log_number: int = 1
 
     @property
     def node_home(self) -> Path:
@@ -73,7 +77,9 @@ class Settings:
     @property
     def log_path(self) -> Path:
         """The folder with the log's checkpoint and tiles, servable as it is."""
-        return self.data / "log"
+        if self.log_number == 1:
+            return self.data / "log"
+        return self.data / LATER_LOGS / str(self.log_number)
 
     @property
     def member_key(self) -> Path:
@@ -83,7 +89,8 @@ class Settings:
     @property
     def log_key(self) -> Path:
         """The file with the log's Ed25519 key, which signs checkpoints and receipts."""
-        return self.data / "keys" / "log.key"
+        later = f"-{self.log_number}" if self.log_number > 1 else ""
+        return self.data / "keys" / f"log{later}.key"
 
     @property
     def server_key(self) -> Path:
@@ -93,7 +100,8 @@ class Settings:
     @property
     def custody(self) -> Path:
         """The folder of the issuer keys that the province keeps for businesses."""
-        return self.data / "keys" / "custody"
+        later = f"-{self.log_number}" if self.log_number > 1 else ""
+        return self.data / "keys" / f"custody{later}"
 
     @property
     def trust_path(self) -> Path:
@@ -129,6 +137,11 @@ def _text(value: object) -> bool:
 
 def _origin(value: object) -> bool:
     return isinstance(value, str) and len(value) <= 200 and bool(_ORIGIN.fullmatch(value))
+
+
+def is_origin(value: str) -> bool:
+    """Whether a text can be a log's name."""
+    return _origin(value)
 
 
 def _hosts(value: object) -> bool:

@@ -26,6 +26,7 @@ import zstandard
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     Engine,
     ForeignKey,
@@ -54,6 +55,8 @@ from anchor.record import Record, parse_record
 from anchor.settings import SQLITE
 
 SCHEMA: Final = b"2"
+# Of a database with a second log, which programs that know of one only must not write.
+SCHEMA_OF_LOGS: Final = b"3"
 HASH: Final = 32
 OPEN_SECONDS: Final = 10.0
 BUSY_SECONDS: Final = 30
@@ -112,6 +115,19 @@ batches = Table(
     UniqueConstraint("issuer_id", "prev"),
     # A log index is assigned before the log is written; `logged_at` is set after it.
     Index("ix_batches_unlogged", "logged_at", "log_index", "id"),
+)
+
+# A province's logs, one after another, once there is more than one (anchor.epochs). All logs share the
+# numbering of `log_index` and `anchors.size`, in which each begins at its own `base`.
+epochs = Table(
+    "epochs",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("origin", String(256), nullable=False, unique=True),
+    Column("public_key", LargeBinary(HASH), nullable=False, unique=True),
+    Column("first_batch", BigInteger, nullable=False),
+    Column("base", BigInteger, nullable=False),
+    Column("given_up", BigInteger, nullable=False),
 )
 
 # What a person wants sent with the member's key: a call of Consortium, its arguments as JSON.
@@ -344,11 +360,11 @@ class Store:
             schema = get_meta(plain, "schema")
             if schema is None:
                 set_meta(plain, "schema", SCHEMA)
-            elif schema != SCHEMA:
+            elif schema not in (SCHEMA, SCHEMA_OF_LOGS):
                 raise StoreError(
                     "cơ sở dữ liệu thuộc phiên bản khác, hãy dùng chương trình đã tạo ra nó · "
                     f"the database has schema {schema.decode('ascii', 'replace')} and this program "
-                    f"reads {SCHEMA.decode()}: use the program that made it"
+                    f"reads {SCHEMA_OF_LOGS.decode()}: use the program that made it"
                 )
 
     def batch(self, batch: str) -> BatchRow:
@@ -412,11 +428,11 @@ class Store:
                 for r in connection.execute(query)
             ]
 
-    def first_anchor_over(self, log_index: int) -> AnchorRow | None:
-        """The smallest captured anchor that covers the log entry, or None."""
+    def first_anchor_over(self, log_index: int, *of_log: ColumnElement[bool]) -> AnchorRow | None:
+        """The smallest captured anchor of a log that covers its entry, or None."""
         query = (
             select(anchors.c.size, anchors.c.block, anchors.c.anchored_at)
-            .where(anchors.c.size > log_index, anchors.c.state == "anchored")
+            .where(anchors.c.size > log_index, anchors.c.state == "anchored", *of_log)
             .order_by(anchors.c.size)
             .limit(1)
         )

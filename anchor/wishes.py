@@ -14,12 +14,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from anchor.chain import Call, Chain, ChainRefused, ChainReverted
+from anchor.epochs import newest_settings
 from anchor.errors import AnchorError
 from anchor.sender import Sender, Wish
 from anchor.settings import Settings
@@ -98,7 +99,7 @@ def carry(
     Raises WishRefused with the reason if the chain refuses it, WishError if no anchor process runs
     or the call is not done in time; it may be done later then.
     """
-    if not is_being_written(settings.log_path):
+    if not is_running(settings):
         raise WishError(
             "tiến trình neo không chạy, chưa gửi gì: hãy chạy 'moneo serve' · no anchor process runs "
             "here, and nothing was sent: run 'moneo serve', then this command again"
@@ -121,6 +122,13 @@ def carry(
             * bool(known.reason)
         )
     return known.block
+
+
+def is_running(settings: Settings) -> bool:
+    """Whether the province's anchor process is at work: it holds the logs that it can write to."""
+    newest = newest_settings(settings).log_number
+    paths = [replace(settings, log_number=number).log_path for number in range(1, newest + 1)]
+    return any(map(is_being_written, paths))
 
 
 class Wishes:

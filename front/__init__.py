@@ -4,6 +4,7 @@
 supervisor   a province's processes, or several provinces'
 provinces    a province's folder, from its keys to its place in a consortium
 seat         what a member has sent with its key
-cli          `moneo node init | found | founding | join | start`
+newlog       a member's own new log, after which the one before stays closed
+cli          `moneo node init | found | founding | join | new-log | start`
 demo         four provinces on one machine, founded as in real life
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The commands by which provinces found a consortium, join one and run their node: moneo node init … start.
+"""The commands by which provinces found a consortium, join one and run their node: moneo node init … start; new-log.
 
 Three steps, and no key travels: each province makes its keys and sends its card (`init`), one of them
 puts the cards together (`found`), each checks the founding and confirms its hash (`join`).
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.status import Status
 
 from anchor.cli import NOT_PROVEN, AsJson, console, errors, fail, print_json
@@ -22,6 +23,8 @@ from api.cli import Data
 from node import cli as node_cli
 
 if TYPE_CHECKING:
+    from anchor.store import Store
+    from front.newlog import Standing
     from node.card import Card
     from node.founding import Founding
 
@@ -80,11 +83,12 @@ def init(
 
     Tỉnh đã chạy thử một mình thì giữ khóa, nhật ký và cấu hình · A province with a pilot keeps keys, log and settings.
     """
+    from anchor.epochs import newest_settings
     from front.provinces import init as make
     from front.provinces import public_pages
 
     if (data / "version").exists():
-        settings = load(data)
+        settings = newest_settings(load(data))
         _check_same(settings, name, origin)
     elif not (name and origin):
         fail(pick(f"{data} chưa có dữ liệu: cần tên tỉnh và tên nhật ký.",
@@ -212,6 +216,98 @@ def join(
         _say(pick("Nút theo kịp chuỗi ngay, và ký khi các thành viên đã biểu quyết kết nạp.",
                   "The node follows the chain at once, and signs when the members have voted it in."))  # fmt: skip
     return None
+
+
+@node_cli.app.command("new-log")
+def new_log(
+    origin: Annotated[
+        str,
+        typer.Argument(
+            help="Tên nhật ký mới, như example.vn/camau/2027 · The new log's name, like example.vn/camau/2027"
+        ),
+    ],
+    data: Data = VAR,
+    lost: Annotated[
+        bool,
+        typer.Option(
+            "--lost", help="Khóa nhật ký cũ đã mất hẳn · The old log's key is gone for good"
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Không hỏi lại · Do not ask")] = False,
+    seconds: Annotated[
+        float, typer.Option("--wait", help="Đợi nhiều nhất, giây · How long to wait, seconds")
+    ] = 300.0,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Đóng nhật ký, mở nhật ký mới với khóa mới, không gián đoạn · Close the log and go on in a new one with a new key.
+
+    Khi khóa nhật ký bị mất hay bị lộ, hoặc tỉnh sáp nhập · When the log's key is lost or stolen, or provinces have merged.
+    """
+    from anchor.store import Store
+    from front import newlog
+
+    settings = load_joined(data)
+    store = Store.open(settings.database_url)
+    try:
+        with errors.status(pick("Đang kiểm khóa và chuỗi…", "Checking keys and chain…")):
+            newest = newlog.check(settings, store, origin, lost=lost)
+        question = pick(f"Nhật ký {newest.origin} sẽ đóng, không mở lại được. Tiếp tục?",
+                        f"The log {newest.origin} is closed for good. Go on?")  # fmt: skip
+        is_asked = newest.origin != origin and not yes
+        if is_asked and not typer.confirm(question, err=as_json):
+            fail(pick("Chưa làm gì.", "Nothing was done."), NOT_PROVEN)
+        newlog.change(settings, store, origin, lost=lost)
+        standing = _await_log(settings, store, seconds, quiet=as_json)
+        file = output or Path(f"{_short(origin)}{CARD_SUFFIX}")
+        card = newlog.renew_card(settings, store, file) if standing.is_registered else None
+        found = newlog.told(settings, store)
+    finally:
+        store.close()
+    if as_json:
+        print_json({**found, "done": standing.is_registered, "card": str(card) if card else None})
+    else:
+        _show_log(found, card)
+    if not standing.is_registered:
+        fail(pick(f"Chưa xong, không mất gì: để 'moneo serve --data {data}' chạy, rồi chạy lại lệnh này.",
+                  f"Not done yet, nothing is lost: keep 'moneo serve --data {data}' running, and run this again."))  # fmt: skip
+
+
+def _await_log(settings: Settings, store: "Store", seconds: float, *, quiet: bool) -> "Standing":
+    from front import newlog
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=errors, disable=quiet) as progress:
+        task = progress.add_task(pick("Neo nốt nhật ký cũ", "Anchoring the rest of the old log"))
+
+        def tell(standing: "Standing") -> None:
+            progress.update(task, completed=standing.proven, total=standing.entries)
+            if standing.proven >= standing.entries:
+                words = pick("Ghi nhật ký mới lên chuỗi", "Registering the new log")
+                progress.update(task, description=words)
+
+        return newlog.await_done(settings, store, tell, seconds)
+
+
+def _show_log(found: dict[str, Any], card: Path | None) -> None:
+    _say(pick(f"Nhật ký mới: {found['origin']}. Nhật ký {found['closed']} đã đóng, vẫn ở nguyên và vẫn chứng minh được.",
+              f"New log: {found['origin']}. The log {found['closed']} is closed, stays as it is, and is still proven."))  # fmt: skip
+    if found["kept"]:
+        _say(pick("Tỉnh giữ khóa, đã có khóa mới:", "Kept by the province, new keys made:"))
+        _say("  " + ", ".join(found["kept"]))
+    if found["to_renew"]:
+        _say(pick("Tự giữ khóa: họ chạy lệnh sau trên máy của họ và gửi tệp .request; tỉnh chạy moneo org key",
+                  "With keys of their own: each runs this on its machine and sends the .request file; you run moneo org key"))  # fmt: skip
+    for each in found["to_renew"]:
+        _say(f"  {each['organisation']}: moneo key new {each['issuer']}")
+    if found["not_proven"]:
+        _say(pick("Các lô này không chứng minh được nữa, phải gửi lại vào nhật ký mới:",
+                  "These batches cannot be proven any more and have to be sent again, to the new log:"))  # fmt: skip
+    for each in found["not_proven"]:
+        _say(f"  {each['batch']} ({each['organisation']}, {each['records']})")
+    if card:
+        _say(pick(f"Gửi {card} cho các tỉnh; họ chạy: moneo node keep {card.name}",
+                  f"Send {card} to the others, who run: moneo node keep {card.name}"))  # fmt: skip
 
 
 @node_cli.app.command("start")

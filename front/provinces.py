@@ -19,6 +19,7 @@ from eth_keys.datatypes import PrivateKey
 
 from anchor.cli import fail
 from anchor.durable import sync_folder
+from anchor.epochs import newest_settings
 from anchor.keys import load_member_key, load_private_key
 from anchor.province import found, member_address
 from anchor.settings import Settings, set_peer
@@ -56,6 +57,7 @@ def init(
     """
     if not (settings.data / "version").exists():
         _make_whole(settings, lambda _data, _member: None)
+    settings = newest_settings(settings)
     home = settings.data / JOINING
     if not home.exists() and _is_member(settings):
         raise GenesisError(

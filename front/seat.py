@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from anchor.cli import errors
+from anchor.epochs import newest_settings
 from anchor.errors import AnchorError
 from anchor.keys import load_member_key
 from anchor.province import member_address
@@ -33,5 +34,5 @@ def seat(data: Path) -> Seat:
             raise NodeError(str(error)) from error
 
     account = member_address(load_member_key(settings.member_key))
-    home = settings.node_home
-    return Seat(home, settings.rpc_url, account, send, lambda: keys_of(settings, home))
+    home, newest = settings.node_home, newest_settings(settings)
+    return Seat(home, settings.rpc_url, account, send, lambda: keys_of(newest, home), newest.origin)
