@@ -68,6 +68,7 @@ class Spawner:
     """Starts commands of `moneo` as they are, so that their memory is their own."""
 
     def __init__(self) -> None:
+        # Kept, so that each can be waited for.
         self._started: list[subprocess.Popen[bytes]] = []
 
     def start(self, command: Sequence[str], output: Path, *, first: Sequence[str] = ()) -> Forked:
@@ -79,13 +80,6 @@ class Spawner:
             )
         self._started.append(process)
         return Forked(process.pid)
-
-    def close(self) -> None:
-        """End what is left."""
-        for process in self._started:
-            process.terminate()
-        for process in self._started:
-            process.wait()
 
 
 # A checkpoint's way

@@ -39,7 +39,8 @@ class Seat:
     """A member as its data folder knows it: its node, its account, and its way to the chain.
 
     `send` has a function of Consortium called with the member's key and returns the EVM block of it;
-    it raises SendRefused or another NodeError. `keys` are the four that sign a card.
+    it raises SendRefused or another NodeError. `keys` are the four that sign a card, `log` the origin that
+    the log's key is of; empty: the card's own.
     """
 
     home: Path
@@ -47,6 +48,7 @@ class Seat:
     account: bytes
     send: Callable[[str, tuple[Any, ...]], int]
     keys: Callable[[], Keys]
+    log: str = ""
 
 
 Asked = Annotated[
@@ -124,11 +126,8 @@ def _add_looking(app: typer.Typer, rpc_of: Callable[[Path], str]) -> None:
         from node import proposals as history
 
         with refusals():
-            node = asked(rpc, data)
-            known = history.known_members(node)
-            found = history.every(node)
-            chosen = found if number is None else [history.one(found, number)]
-        _show([history.shown(each, known) for each in chosen], as_json)
+            found = history.told(asked(rpc, data), number)
+        _show(found, as_json)
 
 
 def _tell(found: _Found, lines: Callable[[_Found], Sequence[str]], as_json: bool) -> None:
@@ -389,7 +388,8 @@ def _change_hosts(here: Seat, rpc: Rpc, peer: str, pages: list[str] | None) -> C
     if before is None:
         raise ProposalError("không có phiếu của chính mình · this province's own card is not here")
     kept = before.pages if pages is None else pages
-    card = make_card(before.name, kept, peer, before.log, here.keys(), _chain_id(rpc), before)
+    log = here.log or before.log
+    card = make_card(before.name, kept, peer, log, here.keys(), _chain_id(rpc), before)
     here.send("change_hosts", (card.member.node_id, card.member.hosts))
     keep_card(here.home, card)
     return card
@@ -399,8 +399,7 @@ def _show_one(rpc: Rpc, number: int, as_json: bool) -> None:
     from node import proposals as history
 
     with refusals():
-        known = history.known_members(rpc)
-        found = history.shown(history.one(history.every(rpc), number), known)
+        (found,) = history.told(rpc, number)
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:

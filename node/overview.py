@@ -128,6 +128,12 @@ def members(rpc: Rpc) -> list[Member]:
         return [_member(each) for each in rpc.ask("moneo_getMembers")]
 
 
+def former_members(rpc: Rpc) -> list[Member]:
+    """Return those who were members, by the cards that the node keeps."""
+    with shaped("moneo_getFormerMembers"):
+        return [_member(each) for each in rpc.ask("moneo_getFormerMembers")]
+
+
 def disclosed(text: Any, name: str, digest: bytes) -> Any:
     """Return the value of an RFC 9901 disclosure if it is the one of this name and hash, else None."""
     if not isinstance(text, str) or len(text) > MAX_DISCLOSURE:
@@ -153,6 +159,9 @@ def status(rpc: Rpc) -> dict[str, Any]:
         own = next((each for each in now["validators"] if each["address"] == now["own"]), None)
         keys = {"0x" + validator_address(each.validator_key).hex(): each for each in known.values()}
         member = keys.get(now["own"])
+        # The newest block's validators are those that its predecessor's members were: who was removed
+        # since may have signed it, and signs no more.
+        in_set = now["own"] in keys if known else own is not None
         unconnected = [
             each for each in known.values() if each != member and each.node_id not in now["peers"]
         ]
@@ -164,9 +173,8 @@ def status(rpc: Rpc) -> dict[str, Any]:
             "age": now["age"],
             "catchingUp": now["catchingUp"],
             "member": {"account": member.account, "name": member.name} if member else None,
-            # The newest block's validators are those that its predecessor's members were.
-            "inSet": now["own"] in keys if known else own is not None,
-            "signs": own["address"] in signed if own else None,
+            "inSet": in_set,
+            "signs": in_set and own["address"] in signed if own else None,
             "validators": len(now["validators"]),
             "missing": [
                 _validator_name(each, known)
@@ -545,7 +553,6 @@ def _peer_name(row: Mapping[str, Any]) -> str:
 
 
 def _signs_text(found: Mapping[str, Any]) -> str:
-    # Who was removed may have signed the last block that its node knows.
     if not found["inSet"] or found["signs"] is False:
         return "KHÔNG · NO"
     return "có · yes" if found["signs"] else "từ khối tới · from the next block on"

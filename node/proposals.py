@@ -20,7 +20,17 @@ from node.card import Card, file_bytes, parse_card
 from node.errors import NodeError, TransactionRefused
 from node.governance import Proposal, check_proposal, history
 from node.light import keccak256
-from node.overview import Member, NodeSilent, Rpc, logs, members, quantity, shaped, storage
+from node.overview import (
+    Member,
+    NodeSilent,
+    Rpc,
+    former_members,
+    logs,
+    members,
+    quantity,
+    shaped,
+    storage,
+)
 
 MAX_PLAN_BYTES: Final = 16 * 1024 * 1024
 _PROPOSE: Final = keccak256(b"propose(uint256,bytes,bytes)")[:4]
@@ -97,9 +107,19 @@ def one(proposals: Sequence[Proposal], number: int) -> Proposal:
     raise ProposalError(f"không có đề xuất số {number} · there is no proposal {number}")
 
 
-def shown(proposal: Proposal, known: Sequence[Member]) -> dict[str, Any]:
-    """Return a proposal as `moneo node proposals --json` prints it, with today's members' names."""
-    names = {each.account: each.name for each in known}
+def told(rpc: Rpc, number: int | None = None) -> list[dict[str, Any]]:
+    """Return every proposal or that of a number, each as `shown`. Raises NodeError, ProposalError."""
+    known, former = known_members(rpc), former_members(rpc)
+    found = every(rpc)
+    chosen = found if number is None else [one(found, number)]
+    return [shown(each, known, former) for each in chosen]
+
+
+def shown(
+    proposal: Proposal, known: Sequence[Member], former: Sequence[Member] = ()
+) -> dict[str, Any]:
+    """Return a proposal as `moneo node proposals --json` prints it, with names, `former` members' too."""
+    names = {each.account: each.name for each in (*former, *known)}
 
     def person(account: bytes) -> dict[str, Any]:
         text = "0x" + account.hex()

@@ -24,7 +24,8 @@ import pytest
 
 import moneo
 from anchor.tiles import is_being_written
-from tests.support.comet import free_address, need_cometbft
+from tests.support.comet import need_cometbft
+from tests.support.loopback import free_addresses
 from tests.support.province import ROOT, Running, json_of, wait_until
 
 DOCUMENTS: Final = (ROOT / "docs/operate.md", ROOT / "docs/operate.vi.md")
@@ -75,7 +76,7 @@ class Operators:
         """Return the province of this name; it gets its place when it is first heard of."""
         if name not in self.provinces:
             number = len(self.provinces) + 1
-            api, rpc, peer = (free_address(f"127.0.0.{number}") for _ in range(3))
+            api, rpc, peer = free_addresses(3, number)
             folder = self.folder / PROVINCES[name]
             folder.mkdir()
             self.provinces[name] = Province(name, folder, api, rpc, peer)
@@ -250,6 +251,14 @@ def _hosts(people: Operators, name: str, line: str) -> None:
     people.share(name)
 
 
+def _new_log(people: Operators, name: str, line: str) -> None:
+    said = json_of(people.say(name, f"{line} --json"))
+    assert said["done"], said
+    assert said["origin"] == line.split()[3]
+    people.acting = name
+    people.share(name)
+
+
 def _just(people: Operators, name: str, line: str) -> None:
     people.say(name, line)
 
@@ -266,6 +275,7 @@ DOERS: Final[Mapping[str, Callable[[Operators, str, str], None]]] = {
     "node proposals": _just,
     "node vote": _vote,
     "node hosts": _hosts,
+    "node new-log": _new_log,
     "node keep": _just,
 }
 
@@ -305,6 +315,7 @@ def check(operators: Operators) -> None:
     home = operators.province("Lào Cai").data / "node"
     kept = home / "cards"
     assert (home / "validator.key").read_bytes() != operators.old_key != b""
+    assert card["log"] == "daklak.example/daklak/2027"
     assert card in [json.loads(each.read_bytes()) for each in kept.iterdir()]
     check_missing(operators)
 

@@ -68,6 +68,14 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
     yield Walk(data, home, url, rpc, journey, pinned.read_bytes(), records, demo.lines)
 
 
+@pytest.fixture(scope="module")
+def serving(walk: Walk) -> Iterator[Running]:
+    """The province as it serves, until a test kills it."""
+    with Running("serve", "--data", walk.data) as running:
+        running.wait_for("Serving")
+        yield running
+
+
 def batch_id(body: Path) -> str:
     from anchor.batch import note_hash, read_batch_note, split_body
     from anchor.ijson import encode_b64url
@@ -205,47 +213,26 @@ def state_of(walk: Walk, batch: str) -> str:
     return str(json.loads(get(f"{walk.url}/v1/batches/{batch}")[1])["state"])
 
 
-def test_a_child_that_dies_is_said_and_started_again(walk: Walk) -> None:
-    with Running("serve", "--data", walk.data) as serving:
-        serving.wait_for("Serving")
-        children = subprocess.run(
-            ["pgrep", "-P", str(serving.process.pid)], capture_output=True, text=True, check=True
-        ).stdout.split()
-        assert len(children) == 3
-        os.kill(int(children[2]), signal.SIGKILL)
-        serving.wait_for("SIGKILL")
-        wait_until("the API answers again", lambda: _ok(f"{walk.url}/healthz"))
-        assert serving.stop() == 0
+def test_a_child_that_dies_is_said_and_started_again(walk: Walk, serving: Running) -> None:
+    children = subprocess.run(
+        ["pgrep", "-P", str(serving.process.pid)], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert len(children) == 3
+    os.kill(int(children[2]), signal.SIGKILL)
+    serving.wait_for("SIGKILL")
+    wait_until("the API answers again", lambda: _ok(f"{walk.url}/healthz"))
 
 
-def test_killed_it_leaves_nothing_behind_and_starts_again(walk: Walk) -> None:
-    with Running("serve", "--data", walk.data) as serving:
-        serving.wait_for("Serving")
-        serving.stop(signal.SIGKILL)
-    wait_until(
-        "the children end", lambda: not answers(walk.url) and not answers(f"http://{walk.rpc}")
-    )
-    with Running("serve", "--data", walk.data) as serving:
-        serving.wait_for("Serving")
-        assert serving.stop() == 0
-
-
-def _ok(url: str) -> bool:
-    try:
-        return get(url)[0] == 200
-    except OSError:
-        return False
-
-
-def test_what_cannot_start_says_why_in_one_sentence(walk: Walk, tmp_path: Path) -> None:
-    with Running("serve", "--data", walk.data) as serving:
-        serving.wait_for("Serving")
-        said = moneo("serve", "--data", walk.data, home=tmp_path, status=2)
-        assert "choose another in" in said
-        new = ("demo", "--data", tmp_path / "new")
-        said = moneo(*new, "--rpc", walk.rpc, home=tmp_path, status=2)
-        assert "choose another with --api/--rpc" in said
-        assert not (tmp_path / "new").exists()
+def test_what_cannot_start_says_why_in_one_sentence(
+    walk: Walk, serving: Running, tmp_path: Path
+) -> None:
+    assert serving.process.poll() is None
+    said = moneo("serve", "--data", walk.data, home=tmp_path, status=2)
+    assert "choose another in" in said
+    new = ("demo", "--data", tmp_path / "new")
+    said = moneo(*new, "--rpc", walk.rpc, home=tmp_path, status=2)
+    assert "choose another with --api/--rpc" in said
+    assert not (tmp_path / "new").exists()
     (tmp_path / "something").write_text("mine")
     assert "no data folder of Moneo" in moneo("demo", "--data", tmp_path, home=tmp_path, status=2)
     other = tmp_path / "other"
@@ -253,6 +240,24 @@ def test_what_cannot_start_says_why_in_one_sentence(walk: Walk, tmp_path: Path) 
     (other / "version").write_text("999\n")
     assert "version" in moneo("serve", "--data", other, home=tmp_path, status=2)
     assert "Traceback" not in said
+
+
+def test_killed_it_leaves_nothing_behind_and_starts_again(walk: Walk, serving: Running) -> None:
+    assert _ok(f"{walk.url}/healthz")
+    serving.stop(signal.SIGKILL)
+    wait_until(
+        "the children end", lambda: not answers(walk.url) and not answers(f"http://{walk.rpc}")
+    )
+    with Running("serve", "--data", walk.data) as again:
+        again.wait_for("Serving")
+        assert again.stop() == 0
+
+
+def _ok(url: str) -> bool:
+    try:
+        return get(url)[0] == 200
+    except OSError:
+        return False
 
 
 def test_no_key_is_readable_by_others_or_printed(walk: Walk) -> None:

@@ -3,7 +3,8 @@
 
 A node that is still executing old heights does not know yet who joined later. So a name that its
 state has never seen is believed from a card or from the command line; one that was a member's and is
-none any more is not, whatever a card says.
+none any more is not, whatever a card says. Until there is the height that names the validators after
+it, it is: that height is still its to sign, and where there are few there is none without it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from node.application import era_key
 from node.chain import Chain
-from node.governance import is_used
+from node.governance import is_used, read
 
 if TYPE_CHECKING:
     from node.card import Card
@@ -42,7 +44,7 @@ class Peers:
 
     def is_allowed(self, node_id: bytes) -> bool:
         """Return whether the node with this id is let in."""
-        if node_id in self._members():
+        if node_id in self._members() or node_id in self._leaving():
             return True
         named = node_id in self._given or node_id in self._carded()
         return named and not is_used(self._chain.state_at(self._chain.head()), node_id)
@@ -58,6 +60,15 @@ class Peers:
 
     def _members(self) -> list[bytes]:
         return [each.node_id for each in self._chain.consortium.members]
+
+    def _leaving(self) -> list[bytes]:
+        """Return the members of the era before, while the height that ends it is still to come."""
+        decided = self._chain.consortium
+        last = self._chain.get_extra(era_key(decided.era))
+        if last is None or self._chain.height() >= int.from_bytes(last, "big"):
+            return []
+        before = read(self._chain.state_at(self._chain.header(decided.era_since - 1)))
+        return [each.node_id for each in before.members]
 
     def _carded(self) -> dict[bytes, str]:
         return {

@@ -22,6 +22,7 @@ from node.calls import AccessList, Call, CallFailed, CallPool, CallReverted, Cal
 from node.card import Card
 from node.chain import Chain
 from node.errors import Code, TransactionRefused, UnknownBlock
+from node.governance import is_used
 from node.light import keccak256
 from node.mempool import NotTaken
 from node.orderer import Orderer
@@ -487,6 +488,17 @@ def _members(node: Backend) -> list[dict[str, Any]]:
     return [member_json(each, cards.get(each.account)) for each in members]
 
 
+def _former_members(node: Backend) -> list[dict[str, Any]]:
+    """Return whose cards are kept here and who were members: their node ids are used up."""
+    today = {each.account for each in node.chain.consortium.members}
+    state = node.chain.state_at(node.chain.head())
+    return [
+        member_json(card.member, card)
+        for card in node.cards()
+        if card.member.account not in today and is_used(state, card.member.node_id)
+    ]
+
+
 def _consensus(node: Backend) -> dict[str, Any]:
     found = node.sequencer.consensus()
     return {
@@ -595,6 +607,7 @@ METHODS: Final[Mapping[str, Method]] = {
     "moneo_getLightBlock": Method(_light_block, (Param("block", parse_block),)),
     "moneo_getEras": Method(_eras, (Param("after height", parse_count, 0),), calls=True),
     "moneo_getMembers": Method(_members),
+    "moneo_getFormerMembers": Method(_former_members),
     "moneo_getConsensus": Method(_consensus, calls=True),
     "moneo_getAncestry": Method(_ancestry, (_NUMBER, Param("of block number", parse_count))),
     "moneo_status": Method(_status),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Four provinces whose nodes are killed, stopped and cut off from each other while batches are anchored.
 
-Two of them take batches, each by another door; the other two send transactions of their own, so that
-the chain never rests. What was acknowledged is in the end compared with all that is there, as
+One has made a history alone, the others have replayed it and were voted in. Two of them take batches,
+each by another door; the other two send transactions of their own, so that the chain never rests. What was acknowledged is in the end compared with all that is there, as
 tests/test_kills.py does it for one province. The long forms write what they found in docs/faults.md.
 """
 
@@ -18,12 +18,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from anchor.settings import Settings
 from tests.support.comet import need_cometbft, wait_until
-from tests.support.consortium import ALL, GAS, HOSTS, NODE, Chatter, Consortium, Place, same_history
+from tests.support.consortium import ALL, HOSTS, NODE, Chatter, Consortium, Place, same_history
 from tests.support.doors import Acknowledged, Business, at_plain_door, at_signed_door
 from tests.support.province import get, json_of
 from tests.test_kills import in_database, in_evidence, in_log, write_result
@@ -32,15 +31,18 @@ SEED = 20261122
 DOORS = {1: at_signed_door, 2: at_plain_door}
 BACK_SECONDS = 30.0
 SUITE_KILLS, LONG_KILLS = 5, int(os.environ.get("MONEO_KILLS", "50"))
-# EVM blocks; each takes two of consensus.
-SUITE_BLOCKS = 40
+# Blocks of consensus that there are in the end, and how many of them one validator makes alone.
+SUITE_HEIGHTS, SUITE_HISTORY = 200, 150
+LONG_HEIGHTS = int(os.environ.get("MONEO_HEIGHTS", "10000"))
+# While it does, so many transactions come together, each time that so many heights have been made.
+TOGETHER, APART = 10, 50
+FILLING_GAS = 150_000
 # Long enough to see a chain that goes on: it makes a block in less than a second.
-LOOK_SECONDS = 3.0
+LOOK_SECONDS = 2.0
 # CometBFT calls a lost peer every few seconds for so long, and then more and more seldom.
 LONG_CUT_SECONDS = 240.0
 PAUSE = 0.3
 RESULTS = "faults.md"
-LONG_HEIGHTS = int(os.environ.get("MONEO_HEIGHTS", "10000"))
 SMALLER = "".join(
     f"{name}={os.environ[name]} " for name in ("MONEO_HEIGHTS", "MONEO_KILLS") if name in os.environ
 )
@@ -56,6 +58,8 @@ class Scene:
         self.chatters: dict[int, Chatter] = {}
         # Seconds until what waited was anchored, once the fault was over.
         self.back: dict[str, float] = {}
+        # What is worth telling of how it all began.
+        self.rows: dict[str, object] = {}
 
     def __getitem__(self, number: int) -> Place:
         return self.consortium[number]
@@ -109,9 +113,10 @@ class Scene:
         """Return how far CometBFT is at provinces."""
         return [self[number].comet.height() for number in numbers]
 
-    def wait_block(self, number: int) -> None:
-        rpc = self[1].rpc
-        wait_until(f"block {number}", lambda: rpc("moneo_status")["blockNumber"] >= number)
+    def wait_heights(self, count: int) -> None:
+        """Wait until all have made so many; transactions are sent as long as that takes."""
+        for number in self.consortium.places:
+            self[number].comet.wait_height(count)
 
     def stands_still(self, *numbers: int) -> None:
         """See that the chain stands still at provinces, though transactions wait."""
@@ -142,8 +147,7 @@ class Scene:
             if done != place.nonce():
                 found.append(f"province {number}: {done} executed, its nonce is {place.nonce()}")
         self.consortium.wait_one_head()
-        for number in self.consortium.places:
-            self.consortium.stop(number)
+        self.consortium.stop(*self.consortium.places)
         return found
 
 
@@ -156,10 +160,16 @@ def compared(settings: Settings, sent: list[Acknowledged]) -> Iterator[str]:
 
 
 @contextmanager
-def scene(folder: Path) -> Iterator[Scene]:
+def scene(
+    folder: Path, history: int = 0, say: Callable[[str], None] = lambda _: None
+) -> Iterator[Scene]:
+    """Four provinces that have founded a chain; with a history, one has, and let the others join."""
     need_cometbft()
-    with Consortium(folder, 4) as consortium, consortium.keeping():
+    with Consortium(folder, 4, founders=1 if history else 4) as consortium, consortium.keeping():
         opened = Scene(consortium)
+        if history:
+            opened.rows |= make_history(consortium, history, say)
+            opened.rows |= join_all(consortium, say)
         try:
             opened.open()
             yield opened
@@ -169,7 +179,7 @@ def scene(folder: Path) -> Iterator[Scene]:
 
 @pytest.fixture(scope="module")
 def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    with scene(tmp_path_factory.mktemp("four")) as opened:
+    with scene(tmp_path_factory.mktemp("four"), SUITE_HISTORY) as opened:
         yield opened
 
 
@@ -217,9 +227,9 @@ def test_one_cut_off_anchors_nothing_the_others_go_on_and_healed_it_follows(four
 
 def test_killed_and_stopped_at_random_all_come_to_the_same_blocks(four: Scene) -> None:
     harm_at_random(four, SUITE_KILLS)
-    four.wait_block(SUITE_BLOCKS)
+    four.wait_heights(SUITE_HEIGHTS)
     assert four.faults() == []
-    assert same_history(four.consortium.places) >= SUITE_BLOCKS
+    assert same_history(four.consortium.places) > SUITE_HISTORY // APART
 
 
 def harm_at_random(
@@ -271,7 +281,6 @@ def test_long_history_is_replayed_by_those_who_join_and_survives_fifty_kills(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """One validator makes 10,000 heights, three more replay them and are voted in; then they are killed."""
-    need_cometbft()
     began = time.time()
     rows: dict[str, object] = {"command": COMMAND.format("fifty")}
 
@@ -279,19 +288,14 @@ def test_long_history_is_replayed_by_those_who_join_and_survives_fifty_kills(
         with capfd.disabled():
             print(f"\n{time.strftime('%H:%M:%S')} {sentence}", end="", flush=True)  # noqa: T201
 
-    # A transaction fills a block.
-    with Consortium(tmp_path, 4, founders=1, gas_limit=GAS) as consortium, consortium.keeping():
-        rows |= make_history(consortium, say)
-        rows |= join_all(consortium, say)
-        at = Scene(consortium)
-        try:
-            at.open()
-            done = harm_at_random(at, LONG_KILLS, say)
-            rows |= {name: f"{count:,}" for name, count in sorted(done.items())}
-            at.submit()
-            faults = at.faults()
-        finally:
-            at.close()
+    with scene(tmp_path, LONG_HEIGHTS, say) as at:
+        consortium = at.consortium
+        rows |= at.rows
+        done = harm_at_random(at, LONG_KILLS, say)
+        rows |= {name: f"{count:,}" for name, count in sorted(done.items())}
+        at.submit()
+        rows["heights in the end"] = f"{max(at.heights(*consortium.places)):,}"
+        faults = at.faults()
         blocks = same_history(consortium.places)
         for number in consortium.places:
             if consortium[number].evm_hashes()[blocks:]:
@@ -309,56 +313,54 @@ def test_long_history_is_replayed_by_those_who_join_and_survives_fifty_kills(
     assert not faults
 
 
-def make_history(consortium: Consortium, say: Callable[[str], None]) -> dict[str, object]:
+def make_history(
+    consortium: Consortium, heights: int, say: Callable[[str], None]
+) -> dict[str, object]:
     """Have one validator make a long history, without a pause between its heights."""
-    place, began, nonce, said = consortium[1], time.monotonic(), 0, 0
-    consortium.first[1] = ("tests.support.byzantine:hurry", "0s")
+    place = consortium[1]
+    consortium.first[1] = ("tests.support.byzantine:hurry", "0s", "true")
     consortium.start(1)
     consortium.wait_up(1)
-    with httpx.Client(base_url=place.rpc.url, timeout=60) as client:
-        while (height := place.comet.height()) < LONG_HEIGHTS:
-            # Each waits for its turn in the node's own memory, and takes a block.
-            for _ in range(50):
-                raw = place.call(
-                    nonce, HOSTS, place.member.node_id, nonce.to_bytes(31, "big") + b"1"
-                )
-                params = ["0x" + raw.hex()]
-                body = {"id": 1, "jsonrpc": "2.0", "method": "eth_sendRawTransaction"}
-                answer = client.post("/", json={**body, "params": params}).json()
-                if "result" in answer:
-                    nonce += 1
-                else:
-                    time.sleep(0.05)
-            if height - said >= 1_000:
-                said = height
-                say(f"height {height:,}, {height / (time.monotonic() - began):.0f}/s")
+    began = time.monotonic()
+    for part in range(heights // APART):
+        for nonce in range(part * TOGETHER, (part + 1) * TOGETHER):
+            values = (place.member.node_id, (nonce + 1).to_bytes(32, "big"))
+            consortium.send(place.call(nonce, HOSTS, *values, gas=FILLING_GAS), 1)
+        height = (part + 1) * APART
+        place.comet.wait_height(height)
+        if height % 1_000 == 0:
+            say(f"height {height:,}, {height / (time.monotonic() - began):.0f}/s")
     seconds = time.monotonic() - began
     wait_until("all executed", lambda: place.rpc("moneo_status")["waiting"] == 0)
-    consortium.kill(1)
+    consortium.stop(1)
     del consortium.first[1]
     consortium.start(1, keep=True)
     consortium.wait_up(1)
     return {
-        "heights made by one validator": f"{height:,}, {height / seconds:.0f}/s",
-        "their transactions": f"{nonce:,}",
+        "heights made by one validator": f"{heights:,}, {heights / seconds:.0f}/s",
+        "their transactions": f"{heights // APART * TOGETHER:,}",
     }
 
 
 def join_all(consortium: Consortium, say: Callable[[str], None]) -> dict[str, object]:
-    """Have the others replay all that there is, and then vote them in one after another."""
-    wanted, rows = int(consortium[1].rpc("moneo_status")["height"]), dict[str, object]()
-    for number in list(consortium.places)[1:]:
-        began = time.monotonic()
+    """Have the others replay all that there is at once, and then vote them in one after another."""
+    wanted, began = int(consortium[1].rpc("moneo_status")["height"]), time.monotonic()
+    joining = list(consortium.places)[1:]
+    for number in joining:
+        # One that met only others without any block would take itself for up to date.
+        consortium.cut({number}, set(joining) - {number})
         consortium.start(number, keep=True)
+    for number in joining:
+        reached = consortium[number].comet.height
+        wait_until(f"replayed by {number}", lambda at=reached: at() >= wanted, 3_600)  # type: ignore[misc]
+    rate = f"{wanted / (time.monotonic() - began):.0f}/s"
+    say(f"the others have replayed {wanted:,} heights, {rate}")
+    consortium.heal()
+    for number in joining:
         place = consortium[number]
-        wait_until(f"replayed by {number}", lambda at=place: at.comet.height() >= wanted, 3_600)  # type: ignore[misc]
-        rate = wanted / (time.monotonic() - began)
-        say(f"province {number} has replayed {wanted:,} heights, {rate:.0f}/s")
-        rows[f"replayed by province {number}"] = f"{rate:.0f} heights/s"
-        voters = range(1, number)
-        consortium.decide("admit", place.admission(), voters, **place.member.values())
+        consortium.decide("admit", place.admission(), range(1, number), **place.member.values())
         consortium.wait_one_head(*range(1, number + 1))
-    return rows
+    return {f"heights replayed by each of {len(joining)} others at once": f"{wanted:,}, {rate}"}
 
 
 @pytest.mark.long

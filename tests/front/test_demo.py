@@ -12,6 +12,7 @@ import pytest
 from anchor.trust import parse_trust
 from anchor.verify import verify
 from tests.front.test_cli import moneo
+from tests.support.loopback import NETWORK, host
 from tests.support.province import Running, get, wait_until
 from tests.support.province import moneo as process
 from tests.support.tools import tool
@@ -27,7 +28,7 @@ def free_ports(count: int) -> list[int]:
     found: list[int] = []
     while len(found) < count:
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+            probe.bind((host(), 0))
             port = probe.getsockname()[1]
         if port not in found and all(map(is_free, [port] * COUNT, range(1, COUNT + 1))):
             found.append(port)
@@ -37,7 +38,7 @@ def free_ports(count: int) -> list[int]:
 def is_free(port: int, number: int) -> bool:
     with socket.socket() as probe:
         try:
-            probe.bind((f"127.0.0.{number}", port))
+            probe.bind((host(number), port))
         except OSError:
             return False
     return True
@@ -46,21 +47,21 @@ def is_free(port: int, number: int) -> bool:
 def test_record_of_one_province_is_proven_by_four(tmp_path: Path) -> None:
     tool("cometbft", "scripts/tools (needs Go)")
     api, rpc, peer = free_ports(3)
-    home = "127.0.0.{n}:"
+    home = f"{NETWORK}.{{n}}:"
     where = ("--api", f"{home}{api}", "--rpc", f"{home}{rpc}", "--peer", f"{home}{peer}")
     data, evidence, trust = tmp_path / "d", tmp_path / "crab.json", tmp_path / "trust.json"
     with Running("demo", "--validators", str(COUNT), "--data", data, *where) as demo:
         demo.wait_for("Trust from another province", SECONDS)
-        first, third = f"http://127.0.0.1:{api}", f"127.0.0.3:{rpc}"
+        first, third = f"http://{host(1)}:{api}", f"{host(3)}:{rpc}"
         process("evidence", "get", CODE, "--from", first, "-o", evidence, home=tmp_path)
         process("node", "export-trust", "--rpc", third, "-o", trust, home=tmp_path)
-        pages = [f"http://127.0.0.{number}:{api}/v1/trust" for number in range(1, COUNT + 1)]
+        pages = [f"http://{host(number)}:{api}/v1/trust" for number in range(1, COUNT + 1)]
         alike = {(200, trust.read_bytes())}
         wait_until("one trust file everywhere", lambda: set(map(get, pages)) == alike)
-        demo.wait_for(f"node status --rpc 127.0.0.2:{rpc}")
+        demo.wait_for(f"node status --rpc {host(2)}:{rpc}")
         assert demo.stop(signal.SIGINT) == 0, "".join(demo.lines)
     said = "".join(demo.lines)
-    assert all(f"http://127.0.0.{number}:{api}" in said for number in range(1, COUNT + 1))
+    assert all(f"http://{host(number)}:{api}" in said for number in range(1, COUNT + 1))
     assert len(parse_trust(trust.read_bytes()).members) == COUNT
     verdict = verify(evidence.read_bytes(), trust.read_bytes(), expect_code=CODE)
     assert verdict.proven, verdict.failure
@@ -70,13 +71,13 @@ def test_record_of_one_province_is_proven_by_four(tmp_path: Path) -> None:
 def test_ports_that_are_taken_are_said_before_anything_is_made(tmp_path: Path) -> None:
     tool("cometbft", "scripts/tools (needs Go)")
     api, rpc, peer = free_ports(3)
-    where = [f"127.0.0.{{n}}:{port}" for port in (api, rpc, peer)]
+    where = [f"{NETWORK}.{{n}}:{port}" for port in (api, rpc, peer)]
     words = ("demo", "--validators", "4", "--data", tmp_path / "d", "--api", where[0])
     with socket.socket() as other:
-        other.bind(("127.0.0.3", peer))
+        other.bind((host(3), peer))
         other.listen()
         said = moneo(*words, "--rpc", where[1], "--peer", where[2], status=2)
-    assert f"127.0.0.3:{peer} cannot be opened" in said and "--peer" in said
+    assert f"{host(3)}:{peer} cannot be opened" in said and "--peer" in said
     assert not (tmp_path / "d").exists()
 
 

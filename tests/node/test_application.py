@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import rlp
+from eth.abc import BlockHeaderAPI, StateAPI
 from eth.vm.forks.cancun.transactions import CancunTransactionBuilder
 from eth_abi.abi import decode
 from eth_typing import Address, Hash32
@@ -447,6 +448,31 @@ class TestRules:
         with pytest.raises(TransactionRefused, match="the account's next is 1") as seen:
             app.check(raw)
         assert seen.value.code == Code.NONCE_TOO_LOW
+
+    def test_what_waits_is_judged_in_one_state_of_the_head(
+        self, app: Application, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """After each block an orderer asks about all of it: reading the state anew takes most of a second."""
+        usual, read = Chain.state_at, list[int]()
+
+        def state_at(chain: Chain, header: BlockHeaderAPI) -> StateAPI:
+            read.append(header.block_number)
+            return usual(chain, header)
+
+        monkeypatch.setattr(Chain, "state_at", state_at)
+        monkeypatch.setattr("node.application._STATE_USES", 40)
+        commit(app, register_log().typed())
+        for nonce in range(1, 31):
+            assert app.check(register_log(nonce).typed()).nonce == nonce
+        assert read == [1]
+        with pytest.raises(TransactionRefused):
+            app.check(register_log(0).typed())
+        # Now and then it is read anew all the same: it remembers all that it was asked.
+        for _ in range(10):
+            assert app.next_nonce(address_of(MEMBER)) == 1
+        assert read == [1, 1]
+        commit(app, register_log(1, "second").typed())
+        assert (app.next_nonce(address_of(MEMBER)), read) == (2, [1, 1, 2])
 
     def test_access_list_is_taken(self, shared: Application) -> None:
         slot = int.from_bytes(contracts.member_slot(address_of(MEMBER)), "big")

@@ -166,6 +166,16 @@ def test_voting_ends_by_itself(
         assert ("needs 1 more" in "".join(lines(told))) == (outcome == "open")
 
 
+def test_who_was_a_member_is_called_by_the_name_on_its_card() -> None:
+    gone = Member("0x" + "77" * 20, name="Hà Tây")
+    removal = Proposal(
+        3, b"\x77" * 20, "remove", {"account": b"\x77" * 20}, b"", {b"\x77" * 20: True}
+    )
+    assert shown(removal, [])["proposer"]["name"] is None
+    found = shown(removal, [], [gone])
+    assert [found["name"], found["proposer"]["name"], found["yes"][0]["name"]] == ["Hà Tây"] * 3
+
+
 def keys(number: int) -> Keys:
     made = [Ed25519PrivateKey.from_private_bytes(bytes([number, use]) * 16) for use in range(3)]
     return Keys(PrivateKey(bytes([number]) * 32), *made)

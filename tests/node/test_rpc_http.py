@@ -25,6 +25,7 @@ from node.rpc.hexes import (
 from node.rpc.logs import MAX_FILTERS, Filters
 from node.rpc.methods import METHODS
 from node.rpc.server import MAX_BODY_BYTES
+from tests.support.loopback import HTTP
 from tests.support.running_node import Client, found_home, running
 
 
@@ -42,7 +43,7 @@ def request(method: Any = "eth_chainId", request_id: Any = 1, **members: Any) ->
 
 def post_bytes(client: Client, body: bytes, **headers: str) -> httpx.Response:
     headers = {"Content-Type": "application/json", **headers}
-    return httpx.post(client.node.url, content=body, headers=headers, timeout=30)
+    return HTTP.post(client.node.url, content=body, headers=headers)
 
 
 # A body, and the code of the error that answers it.
@@ -143,7 +144,7 @@ def test_long_body_of_unsaid_length_is_refused(client: Client) -> None:
         yield from [b" " * 65_536] * 20
 
     try:
-        answer = httpx.post(
+        answer = HTTP.post(
             client.node.url, content=chunks(), headers={"Content-Type": "application/json"}
         )
         assert answer.status_code == 413
@@ -179,7 +180,7 @@ def test_what_a_page_may_send_unasked_is_refused(kind: str, client: Client) -> N
 
 
 def test_no_page_is_told_that_it_may_read(client: Client) -> None:
-    asked = httpx.options(
+    asked = HTTP.options(
         client.node.url,
         headers={"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"},
     )
@@ -187,7 +188,7 @@ def test_no_page_is_told_that_it_may_read(client: Client) -> None:
     answer = client.post(request(), Origin="https://evil.example")
     for headers in (asked.headers, answer.headers):
         assert not [name for name in headers if name.startswith("access-control")]
-    assert httpx.get(client.node.url).status_code == 405
+    assert HTTP.get(client.node.url).status_code == 405
     assert client.post(request()).headers.get("server") is None
 
 

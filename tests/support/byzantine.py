@@ -48,15 +48,25 @@ BAD_BLOCKS: dict[str, Block] = {
 }
 
 
-def hurry(commit: str = "20ms", votes: str = "100ms") -> None:
-    """Have the node that is about to start wait less in consensus than it does."""
+def hurry(commit: str = "20ms", empty: str = "false") -> None:
+    """Have the node that is about to start wait less in consensus than it does.
+
+    `empty` "true" has it make one height after another, whether there are transactions or not.
+    """
     usual: Callable[..., str] = vars(home)["_settings"]
-    lines = f'timeout_propose = "1s"\ntimeout_prevote = "{votes}"\ntimeout_precommit = "{votes}"\n'
+    before = 'timeout_commit = "200ms"\ncreate_empty_blocks = false\n'
+    after = f"""\
+timeout_propose = "1s"
+timeout_prevote = "100ms"
+timeout_precommit = "100ms"
+timeout_commit = "{commit}"
+create_empty_blocks = {empty}
+"""
 
     def settings(*args: Any) -> str:
         text = usual(*args)
-        assert 'timeout_commit = "200ms"\n' in text
-        return text.replace('timeout_commit = "200ms"\n', f'{lines}timeout_commit = "{commit}"\n')
+        assert before in text
+        return text.replace(before, after)
 
     vars(home)["_settings"] = settings
 

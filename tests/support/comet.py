@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from node.db import LevelDB
 from node.genesis import GENESIS_FILE, KEY_FILE, Genesis, encode
 from node.light import format_time, parse_time, timestamp
 from tests.support import node_core
+from tests.support.loopback import HTTP
 from tests.support.tools import ROOT, tool
 
 WAIT_SECONDS = 60.0
@@ -54,13 +54,6 @@ def _home(home: Path, genesis: Genesis, key: Ed25519PrivateKey) -> Path:
     (home / KEY_FILE).write_bytes(pem)
     (home / KEY_FILE).chmod(0o600)
     return home
-
-
-def free_address(host: str = "127.0.0.1") -> str:
-    """Return an address whose port was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return f"{host}:{probe.getsockname()[1]}"
 
 
 def started(*words: str | Path, **environ: str) -> subprocess.Popen[str]:
@@ -145,7 +138,7 @@ class Rpc:
 
     def ask(self, method: str, *params: Any) -> Any:
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
-        return httpx.post(self.url, json=body, timeout=30).json()
+        return HTTP.post(self.url, json=body).json()
 
     def is_up(self) -> bool:
         """Whether it answers and its chain has begun."""

@@ -2,7 +2,7 @@
 """Many provinces on one machine, to be killed, stopped and cut off from each other.
 
 Each has a data folder of its own, a node with the real CometBFT and, where a test wants them, its
-anchor process and API. Province n is on 127.0.0.n. Peers call each other through relays, which can
+anchor process and API. Each has a loopback address of its own. Peers call each other through relays, which can
 be cut; ordinary members of `moneo` run, forked (tests.support.victims). What ends by itself, as a
 node does when its CometBFT is killed, is started again while `keeping`, as `moneo serve` would.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -48,11 +49,13 @@ from node.genesis import (
     load_validator_key,
 )
 from node.light import format_time, keccak256, timestamp
-from tests.support.comet import Comet, Rpc, free_address, wait_until
+from node.overview import Member
+from tests.support.comet import WAIT_SECONDS, Comet, Rpc, wait_until
+from tests.support.loopback import free_addresses
 from tests.support.node_core import CONSORTIUM, Call, calldata
 from tests.support.province import answers
 from tests.support.relays import Cut, Relays
-from tests.support.victims import Driver, Forked
+from tests.support.victims import STOP_SECONDS, Forked, driver
 
 CHAIN_ID = 7_700_000_000_038
 GAS = 1_000_000
@@ -61,6 +64,8 @@ INTERVAL = 0.2
 # A call that every member may make at any time.
 HOSTS = "change_hosts(bytes20,bytes32)"
 RESEND_SECONDS = 3.0
+# The number of a province's twin is so much higher than its own.
+TWIN = 100
 NODE = ("node",)
 ALL = ("node", "anchor", "api")
 _NODE_KEY = "config/node_key.json"
@@ -104,6 +109,11 @@ class Place:
             hosts=hidden[1],
         )
 
+    @property
+    def called(self) -> str:
+        """What other nodes, which have no card of it, call it for people."""
+        return Member("0x" + self.member.account.hex()).called
+
     def admission(self) -> bytes:
         """What shows that it holds its keys."""
         path = self.home / FOLDER / _NODE_KEY
@@ -112,10 +122,10 @@ class Place:
         log = load_private_key(self.settings.log_key)
         return governance.admission_proof(CHAIN_ID, self.member, *keys, log)
 
-    def call(self, nonce: int, signature: str, *values: Any, to: bytes = CONSORTIUM) -> bytes:
-        """Sign a transaction of its member's key."""
+    def call(self, nonce: int, signature: str, *values: Any, gas: int = GAS) -> bytes:
+        """Sign a call of Consortium with its member's key."""
         data = calldata(signature, *values)
-        call = Call(nonce, to, data, GAS, chain_id=CHAIN_ID, key=self.account)
+        call = Call(nonce, CONSORTIUM, data, gas, chain_id=CHAIN_ID, key=self.account)
         return call.typed()
 
     def nonce(self) -> int:
@@ -138,8 +148,7 @@ def _seed_of(path: Path) -> bytes:
 
 
 def _new_place(folder: Path, number: int) -> Place:
-    host = f"127.0.0.{number}"
-    api, rpc, peer = (free_address(host) for _ in range(3))
+    api, rpc, peer = free_addresses(3, number)
     origin = f"moneo.example/province{number}/2026"
     settings = Settings(
         folder / str(number),
@@ -150,6 +159,8 @@ def _new_place(folder: Path, number: int) -> Place:
         INTERVAL,
         listen=api,
         public_url=f"http://{api}",
+        # All share this machine's cores.
+        workers=1,
     )
     found(settings)
     settings.node_home.mkdir(mode=0o700)
@@ -163,8 +174,6 @@ class Starter(Protocol):
     def start(
         self, command: Sequence[str], output: Path, *, first: Sequence[str] = ()
     ) -> Forked: ...
-
-    def close(self) -> None: ...
 
 
 class Consortium:
@@ -188,7 +197,7 @@ class Consortium:
         self.first: dict[int, Sequence[str]] = {}
         self.relays = Relays()
         self._targets: dict[tuple[int, int], str] = {}
-        self._driver = starter or Driver()
+        self._starter = starter or driver()
         self._running: dict[tuple[int, str], Forked] = {}
         self._lock = threading.RLock()
         self._is_kept: set[tuple[int, str]] = set()
@@ -208,11 +217,9 @@ class Consortium:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._is_kept.clear()
-        for number, name in list(self._running):
-            if name == "node":
-                self.resume(number)
-        self._driver.close()
+        for number in self.places:
+            # SIGKILL ends what stands still, too.
+            self.kill(number)
         self.relays.close()
 
     def __getitem__(self, number: int) -> Place:
@@ -224,6 +231,18 @@ class Consortium:
         self.places[number] = _new_place(self.folder, number)
         self._settle_in(number)
         return number
+
+    def twin(self, number: int) -> int:
+        """Copy the home of a province whose node has ended, keys and all; return the copy's number.
+
+        The others take its node for the province's own, whichever of the two they hear first.
+        """
+        copy = number + TWIN
+        self.places[copy] = _new_place(self.folder, copy)
+        shutil.rmtree(self[copy].home)
+        shutil.copytree(self[number].home, self[copy].home)
+        self._settle_in(copy)
+        return copy
 
     def _settle_in(self, number: int) -> None:
         (self[number].home / GENESIS_FILE).write_bytes(encode(self.genesis))
@@ -241,7 +260,7 @@ class Consortium:
                 first = self.first.get(number, ()) if name == "node" else ()
                 output = self[number].settings.data / f"{name}.output"
                 command = self._command(number, name)
-                self._running[number, name] = self._driver.start(command, output, first=first)
+                self._running[number, name] = self._starter.start(command, output, first=first)
                 if keep:
                     self._is_kept.add((number, name))
 
@@ -252,7 +271,7 @@ class Consortium:
         words = ["node", "run", "--home", str(place.home), "--rpc", place.settings.rpc]
         words += ["--comet", place.peer]
         for (one, other), relay in self._targets.items():
-            if one == number:
+            if one == number and other in self.places:
                 words += ["--peer", f"{node_id(self[other].home)}@{relay}"]
         return words
 
@@ -289,14 +308,17 @@ class Consortium:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
-    def stop(self, number: int) -> None:
-        """Ask a province's processes to end, and wait until they have."""
+    def stop(self, *numbers: int) -> None:
+        """Ask processes of provinces to end, the nodes last, and wait until they have."""
         for name in reversed(ALL):
             with self._lock:
-                self._is_kept.discard((number, name))
-                process = self._running.pop((number, name), None)
-            if process:
-                process.stop()
+                self._is_kept -= {(number, name) for number in numbers}
+                found = [self._running.pop((number, name), None) for number in numbers]
+            ending = [each for each in found if each]
+            for process in ending:
+                process.ask_to_end()
+            for process in ending:
+                process.has_ended(STOP_SECONDS)
                 process.close()
 
     def pid(self, number: int, name: str = "node") -> int:
@@ -424,7 +446,8 @@ class Chatter(threading.Thread):
     def end(self) -> int:
         """Stop when what was sent is executed; return how many were, the province's earlier ones too."""
         self._ending.set()
-        self.join()
+        self.join(WAIT_SECONDS)
+        assert not self.is_alive(), "a transaction is not executed"
         return self._first + self.executed
 
     def give_up(self) -> None:

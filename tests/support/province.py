@@ -4,7 +4,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +13,19 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from tests.support.loopback import free_addresses
+
+__all__ = [
+    "ROOT",
+    "Running",
+    "answers",
+    "free_addresses",
+    "get",
+    "json_of",
+    "moneo",
+    "wait_until",
+]
 
 ROOT = Path(__file__).parents[2]
 MONEO = (sys.executable, str(ROOT / "moneo.py"))
@@ -45,18 +57,6 @@ def moneo(
     said = done.stdout + done.stderr
     assert status is None or done.returncode == status, said
     return said
-
-
-def free_addresses(count: int) -> list[str]:
-    """Return loopback addresses whose ports were free a moment ago, all different."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [f"127.0.0.1:{probe.getsockname()[1]}" for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def wait_until(what: str, ready: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:

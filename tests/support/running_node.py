@@ -20,6 +20,7 @@ import contracts
 from node.genesis import Genesis, found
 from node.light import timestamp
 from node.run import Node, listen
+from tests.support.loopback import HTTP
 
 MEMBER: LocalAccount = Account.from_key("0x" + "11" * 32)
 OTHER: LocalAccount = Account.from_key("0x" + "22" * 32)
@@ -71,7 +72,7 @@ class Client:
         return self.post(body).json()
 
     def post(self, body: Any, **headers: str) -> httpx.Response:
-        return httpx.post(self.node.url, json=body, headers=headers, timeout=WAIT_SECONDS)
+        return HTTP.post(self.node.url, json=body, headers=headers, timeout=WAIT_SECONDS)
 
 
 @contextmanager

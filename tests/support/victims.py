@@ -7,6 +7,7 @@ it has no threads and opens no file. When the tests end, however they end, it ki
 What a process is to do otherwise than the program does is a function that it calls first.
 """
 
+import atexit
 import contextlib
 import importlib
 import json
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from types import SimpleNamespace
@@ -51,11 +53,15 @@ class Forked:
             os.killpg(self.pid, signal.SIGKILL)
         assert self.has_ended(STOP_SECONDS)
 
-    def stop(self) -> None:
-        """Ask it to end, and wait."""
+    def ask_to_end(self) -> None:
+        """Send SIGTERM."""
         if not self.has_ended():
             os.kill(self.pid, signal.SIGTERM)
-            self.has_ended(STOP_SECONDS)
+
+    def stop(self) -> None:
+        """Ask it to end, and wait."""
+        self.ask_to_end()
+        self.has_ended(STOP_SECONDS)
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -104,6 +110,14 @@ class Driver:
         self._process.wait(STOP_SECONDS)
 
 
+@cache
+def driver() -> Driver:
+    """Return the driver that all tests of this process share: importing the program takes seconds."""
+    made = Driver()
+    atexit.register(made.close)
+    return made
+
+
 class Victims:
     """The processes of one province. Safe for threads, one for each process."""
 
@@ -118,7 +132,7 @@ class Victims:
         self._addresses = {"node": settings.rpc, "api": settings.listen}
         self.output = settings.data / "output"
         self._running: dict[str, Forked] = {}
-        self._driver = Driver()
+        self._driver = driver()
 
     def start_all(self) -> None:
         """Start all three and wait until node and API answer."""
@@ -163,8 +177,8 @@ class Victims:
         for name in reversed(NAMES):
             if name in self._running:
                 self._running[name].stop()
-        self._driver.close()
         for process in self._running.values():
+            process.kill()
             process.close()
         self._running.clear()
 

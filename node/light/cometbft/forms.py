@@ -11,7 +11,6 @@ keys and signatures in base64. The compact one leaves out what follows from the 
 Both take decoded JSON and are strict: exactly the members named, no second spelling of a value.
 """
 
-import base64
 import binascii
 import re
 from collections.abc import Callable
@@ -284,8 +283,8 @@ def _decimal(value: Any, lowest: int = 0) -> int:
 
 def _chain_id(value: Any) -> str:
     text = _text(value, MAX_CHAIN_ID)
-    if not text.isascii() or not text.isprintable():
-        raise LightBlockError("chain id is not printable ASCII")
+    if not text or not text.isascii() or not text.isprintable():
+        raise LightBlockError("chain id is empty or not printable ASCII")
     return text
 
 
@@ -305,7 +304,7 @@ def _from_base64(value: Any, size: int) -> bytes:
     if not _BASE64.fullmatch(text):
         raise LightBlockError("not base64")
     try:
-        data = base64.b64decode(text, validate=True)
+        data = binascii.a2b_base64(text)
     except binascii.Error as error:
         raise LightBlockError("not base64") from error
     # Unused bits that are not 0 would be a second spelling.
@@ -327,7 +326,7 @@ def _hex(data: bytes) -> str:
 
 
 def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+    return binascii.b2a_base64(data, newline=False).decode()
 
 
 _HEADER_READERS: dict[str, Callable[[Any], Any]] = {

@@ -163,6 +163,10 @@ def test_removed_one_is_dropped_by_all_and_cannot_come_back(four: Consortium) ->
 def test_every_nodes_eras_lead_from_the_founding_to_today(four: Consortium) -> None:
     first = from_rpc(four[1].rpc("moneo_getLightBlock", "0x0")["lightBlock"])
     trusted = TrustedChain(four.genesis.cometbft_chain_id, first)
+    told_final = ("blockNumber", "finalizedNumber")
+    wait_until(
+        "final", lambda: len({four[1].rpc("moneo_status")[each] for each in told_final}) == 1
+    )
     newest = from_rpc(four[1].rpc("moneo_getLightBlock", "finalized")["lightBlock"])
     shown = [each.header for each in eras(four[1])]
     assert [each.next_validators_hash for each in shown] == [
@@ -180,8 +184,7 @@ def test_every_nodes_eras_lead_from_the_founding_to_today(four: Consortium) -> N
 
 def test_all_have_one_history_and_their_doctors_are_content(four: Consortium) -> None:
     staying = {number: four[number] for number in (1, 3, 4, STRANGER)}
-    for number in four.places:
-        four.stop(number)
+    four.stop(*four.places)
     assert same_history(four.places) > 5
     for place in staying.values():
         findings = {each.what: each for each in check(place.home).findings}

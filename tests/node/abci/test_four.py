@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Four validators on the real CometBFT, each a node with JSON-RPC, on 127.0.0.1 to 127.0.0.4."""
+"""Four validators on the real CometBFT, each a node with JSON-RPC at an address of its own."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tests.support.comet import (
     Comet,
     Rpc,
     found_homes,
-    free_address,
     need_cometbft,
     started,
     wait_until,
 )
+from tests.support.loopback import free_address
 from tests.support.node_core import ANCHOR_LOG, OTHER_MEMBER, Head, register_log
 
 # `moneo node` without workers for eth_call, which take half of the time to start and are not asked.
@@ -61,8 +61,7 @@ class Province:
 def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Province]]:
     need_cometbft()
     homes = found_homes(tmp_path_factory.mktemp("four"), 4)
-    hosts = [f"127.0.0.{number}" for number in range(1, 5)]
-    listens, rpcs = ([free_address(host) for host in hosts] for _ in range(2))
+    listens, rpcs = ([free_address(number) for number in range(1, 5)] for _ in range(2))
     names = [f"{node_id(home)}@{at}" for home, at in zip(homes, listens, strict=True)]
     provinces = []
     for home, at, rpc in zip(homes, listens, rpcs, strict=True):
@@ -169,6 +168,7 @@ def test_one_of_four_killed_is_not_missed_and_comes_back(four: list[Province]) -
 
 
 def test_doctor_says_how_consensus_does(four: list[Province]) -> None:
+    wait_until("all the others", lambda: four[2].rpc("net_peerCount") == "0x3")
     program, running = check(four[2].home).findings[2:]
     assert (program.what, program.state) == ("CometBFT", "good")
     assert (running.state, "3 peers" in running.en) == ("good", True), running

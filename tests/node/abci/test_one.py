@@ -26,12 +26,12 @@ from tests.support.comet import (
     Comet,
     executed_again,
     found_homes,
-    free_address,
     need_cometbft,
     started,
     wait_until,
 )
 from tests.support.comet_work import STEPS
+from tests.support.loopback import free_address
 from tests.support.node_core import register_log
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import sys
 import time
 from collections.abc import Iterator
@@ -85,12 +86,38 @@ def test_removed_one_is_let_in_no_more_whatever_says_so(three: Three) -> None:
     assert codes(three.application, *payload)[:2] == [0, 0]
     # Three members decide with all three, so that it has agreed to leave.
     assert gone not in three.application.chain.consortium.members
+    # The next height names the new validators, and is the old ones' to sign.
+    assert three.ids(2, 3) == [True] * 2
+    assert codes(three.application) == []
     named = (f"{gone.node_id.hex()}@127.0.0.3:26656",)
     peers = Peers(three.application.chain, b"", named, three.known)
     assert not peers.is_allowed(gone.node_id)
     assert named[0] not in peers.addresses()
     assert "127.0.0.3" not in three.called()
     assert three.ids(0, 1, 3) == [True] * 3
+
+
+def test_where_one_leaves_another_both_are_let_in_until_the_height_that_says_so(
+    tmp_path: Path,
+) -> None:
+    """One of two cannot make a block alone: kept out too early, the other would stand still for ever."""
+    members = [each.member for each in cards(2)]
+    made = consortium("test-0123456789abcdef", CHAIN_ID, "2025-11-22T08:26:40Z", members)
+    database = LevelDB(tmp_path / "chain")
+    application = Application(Chain(database, made))
+    leaving = members[1].node_id
+    peers = Peers(application.chain, members[0].node_id, ())
+    payload = decided(0, "remove", account=members[1].account)[:2]
+    allowed = []
+    for txs in ([], payload, [], []):
+        assert not any(codes(application, *txs))
+        # As one that begins again in this moment sees it, too.
+        fresh = Peers(Chain(database, made), members[0].node_id, ())
+        assert fresh.is_allowed(leaving) == peers.is_allowed(leaving)
+        allowed.append(peers.is_allowed(leaving))
+    assert application.chain.consortium.members == (members[0],)
+    assert allowed == [True, True, False, False]
+    database.close()
 
 
 def test_turns_are_different_and_a_stranger_is_last(three: Three) -> None:
@@ -257,15 +284,7 @@ def test_cometbft_begins_again_only_where_a_removed_one_is_connected(
 
 
 def test_record_and_card_are_told_by_account(three: Three) -> None:
-    from node.rpc.methods import METHODS
-
-    class Node:
-        """What the method reads of a node."""
-
-        chain = three.application.chain
-        cards = three.known
-
-    told = METHODS["moneo_getMembers"].function(Node())
+    told = answer(three, "moneo_getMembers")
     by_account = {each["account"]: each for each in told}
     for number in range(3):
         member = card(number).member
@@ -275,3 +294,24 @@ def test_record_and_card_are_told_by_account(three: Three) -> None:
         assert (found["name"], found["hosts"]) == ("0x" + member.name.hex(), "0x" + member.hosts.hex())  # fmt: skip
     ordered = [contracts.place(bytes.fromhex(each["validatorKey"][2:])) for each in told]
     assert ordered == sorted(ordered)
+
+
+def test_who_was_a_member_is_told_by_its_card_and_who_is_about_to_join_is_not(three: Three) -> None:
+    assert answer(three, "moneo_getFormerMembers") == []
+    gone = card(2)
+    codes(three.application, *decided(0, "remove", account=gone.member.account))
+    (found,) = answer(three, "moneo_getFormerMembers")
+    assert found["account"] == "0x" + gone.member.account.hex()
+    assert hashlib.sha256(found["card"]["name"].encode()).hexdigest() == found["name"][2:]
+
+
+def answer(three: Three, method: str) -> Any:
+    from node.rpc.methods import METHODS
+
+    class Node:
+        """What the methods read of a node."""
+
+        chain = three.application.chain
+        cards = three.known
+
+    return METHODS[method].function(Node())
