@@ -8,8 +8,24 @@ FROM ${GO} AS cometbft
 ARG COMETBFT=v0.38.25
 RUN CGO_ENABLED=0 GOBIN=/built go install -trimpath github.com/cometbft/cometbft/cmd/cometbft@${COMETBFT}
 
-FROM ${DEBIAN} AS dependencies
+FROM ${DEBIAN} AS pip
 RUN apt-get update && apt-get install -y --no-install-recommends python3-pip python3-venv
+
+FROM pip AS web
+# Node comes as a wheel and only builds: what browsers load is files. No package's own scripts run.
+COPY requirements-web.lock .
+RUN python3 -m venv --without-pip /node \
+    && python3 -m pip --python /node/bin/python install --no-cache-dir \
+       --only-binary :all: --require-hashes --requirement requirements-web.lock
+# Node trusts whom the base trusts, as pip does.
+ENV PATH=/node/bin:$PATH NODE_USE_SYSTEM_CA=1
+WORKDIR /web
+COPY api/web/package.json api/web/package-lock.json api/web/.npmrc ./
+RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY api/web .
+RUN npm run build
+
+FROM pip AS dependencies
 COPY requirements.lock .
 # Wheels only, each with the hash that the lock names; the environment itself gets no pip.
 RUN python3 -m venv --without-pip /opt/moneo/.venv \
@@ -27,6 +43,7 @@ RUN apt-get update \
 COPY --from=cometbft /built/cometbft /usr/local/bin/
 COPY --from=dependencies /opt/moneo/.venv /opt/moneo/.venv
 COPY . /opt/moneo
+COPY --from=web /web/dist /opt/moneo/api/web/dist
 # The code belongs to root and is compiled here: whoever runs it cannot write it.
 RUN /opt/moneo/.venv/bin/python -m compileall -q -x /opt/moneo/.venv /opt/moneo
 ENV PATH=/opt/moneo/scripts:$PATH LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 MONEO_DATA=/srv/moneo/var

@@ -3,7 +3,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import quote
@@ -11,7 +11,7 @@ from urllib.parse import quote
 import fastapi
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -20,13 +20,14 @@ from anchor.backup import BackupError
 from anchor.codes import Code
 from anchor.errors import AnchorError
 from anchor.settings import Settings
-from api import evidence, health, openapi, qr, submit, upload
+from api import evidence, health, openapi, qr, static, submit, upload
 from api.evidence import unknown_code
-from api.guard import Guard
-from api.pages import STYLE, STYLE_PATH, WEB
+from api.guard import SCRIPTED, Guard, checking_policy
+from api.pages import members
 from api.places import Places
 from api.problems import PROBLEMS, Problem, request_language, respond, wants_page
 from api.state import State, code_of, state_of
+from api.static import DAY, packed
 from api.words import Wording
 
 INDEX_SECONDS = 2.0
@@ -34,9 +35,7 @@ GATHER_SECONDS = 0.1
 RETRY_SECONDS = 10.0
 FORGET_SECONDS = 600.0
 LANGUAGE_VARIES = "Accept, Accept-Language"
-ICON = (WEB / "static" / "moneo.svg").read_bytes()
-FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
-DAY = {"Cache-Control": "public, max-age=86400"}
+WORKER_TYPE, INSTALLED_TYPE = "text/javascript; charset=utf-8", "application/manifest+json"
 QR: dict[str, tuple[Callable[[str], bytes], str]] = {
     "/qr.svg": (qr.svg, qr.SVG_TYPE),
     "/qr.png": (qr.png, qr.PNG_TYPE),
@@ -46,6 +45,22 @@ NOT_STORED = Wording(
     "Máy chủ chưa ghi được vào đĩa (đầy, chỉ đọc hoặc đang bận); chưa lưu gì. Hãy gửi lại sau.",
     "The server can't use its disk now (full, read-only or busy); nothing was kept. Send it again later.",
 )
+NOT_BUILT = Wording(
+    "Máy chủ này chưa dựng phần kiểm tra trong trình duyệt: người vận hành chạy scripts/web.",
+    "This server's checking page has not been built: its operator runs scripts/web.",
+)
+# How /verify stands among a phone's installed programs.
+INSTALLED: Mapping[str, object] = {
+    "id": "/verify",
+    "name": "Moneo: kiểm tra · verify",
+    "short_name": "Moneo",
+    "lang": "vi",
+    "start_url": "/verify",
+    "scope": "/verify",
+    "display": "standalone",
+    "theme_color": "#0d5752",
+    "background_color": "#faf6ee",
+}
 NO_PAGE = Wording("Không có gì ở địa chỉ này.", "There is nothing at this address.")
 BAD_METHOD = Wording(
     "Địa chỉ này không nhận phương thức đó.", "This address does not take that method."
@@ -84,7 +99,14 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for part in (submit.router, evidence.router, health.router, upload.router, router):
+    for part in (
+        submit.router,
+        evidence.router,
+        health.router,
+        upload.router,
+        static.router,
+        router,
+    ):
         app.include_router(part)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
     app.add_exception_handler(Problem, _on_problem)
@@ -138,7 +160,7 @@ def _version() -> str:
 def home(request: Request) -> Response:
     """Show the front page."""
     language = request_language(request)
-    return _page(state_of(request).pages.home(language), language)
+    return _page(request, state_of(request).pages.home(language))
 
 
 @router.get("/find")
@@ -172,7 +194,49 @@ def _product_page(request: Request, code: Code) -> Response:
         f'</v1/evidence?code={code.path}>; rel="describedby"; type="{evidence.EVIDENCE_TYPE}"',
         f'<{code.path}>; rel="canonical"',
     )
-    return _page(state.pages.product(journey, language), language, {"Link": ", ".join(links)})
+    html = state.pages.product(journey, language)
+    return _page(request, html, {"Link": ", ".join(links), **SCRIPTED})
+
+
+@router.get("/verify")
+def verify_page(request: Request) -> Response:
+    """Show the page that checks evidence in the browser that opens it."""
+    state = state_of(request)
+    if "verify" not in state.assets.names:
+        raise Problem("not-ready", NOT_BUILT)
+    html = state.pages.verify(request_language(request))
+    return _page(request, html, _checking(state))
+
+
+@router.get("/verify/worker.js")
+def worker(request: Request) -> Response:
+    """Return the service worker, by which /verify opens without a network."""
+    state = state_of(request)
+    if not state.assets.worker:
+        raise HTTPException(404)
+    headers = {"Cache-Control": "no-cache", "Service-Worker-Allowed": "/verify", **_checking(state)}
+    return packed(request, Response(state.assets.worker, media_type=WORKER_TYPE, headers=headers))
+
+
+def _checking(state: State) -> dict[str, str]:
+    """Return what a browser lets /verify do: fetch from members' pages, and read a code by the camera."""
+    hosts = (host for member in members(state.province) for host in member.hosts)
+    return {
+        "Content-Security-Policy": checking_policy(hosts),
+        "Permissions-Policy": "camera=(self), geolocation=(), microphone=()",
+    }
+
+
+@router.get("/verify/app.webmanifest")
+def installed(request: Request) -> Response:
+    """Describe /verify as what a phone installs (https://www.w3.org/TR/appmanifest/)."""
+    names = state_of(request).assets.names
+    icons = [
+        {"src": names[name], "sizes": f"{size}x{size}", "type": "image/png", "purpose": purpose}
+        for size, purpose in ((192, "any"), (512, "any"), (512, "maskable"))
+        if (name := f"icon-{size}") in names
+    ]
+    return JSONResponse({**INSTALLED, "icons": icons}, headers=DAY, media_type=INSTALLED_TYPE)
 
 
 @router.get("/problems/{code}")
@@ -182,22 +246,8 @@ def problem_page(request: Request, code: str) -> Response:
         raise HTTPException(404)
     language, kind = request_language(request), PROBLEMS[code]
     detail = Wording(f"HTTP {kind.status}, {code}.", f"HTTP {kind.status}, {code}.")
-    return _page(
-        state_of(request).pages.problem(Problem(code, detail), language, f"/problems/{code}"),
-        language,
-    )
-
-
-@router.get(STYLE_PATH)
-def style() -> Response:
-    """Return the style sheet; its name changes with its content."""
-    return Response(STYLE, media_type="text/css; charset=utf-8", headers=FOREVER)
-
-
-@router.get("/static/moneo.svg")
-def icon() -> Response:
-    """Return the icon."""
-    return Response(ICON, media_type=qr.SVG_TYPE, headers=DAY)
+    html = state_of(request).pages.problem(Problem(code, detail), language, f"/problems/{code}")
+    return _page(request, html)
 
 
 @router.get("/robots.txt")
@@ -206,16 +256,14 @@ def robots() -> Response:
     return Response("User-agent: *\nDisallow: /v1/\n", media_type="text/plain", headers=DAY)
 
 
-def _page(html: str, language: str, more: dict[str, str] | None = None) -> Response:
-    return HTMLResponse(
-        html,
-        headers={
-            "Content-Language": language,
-            "Vary": LANGUAGE_VARIES,
-            "Cache-Control": "no-cache",
-            **(more or {}),
-        },
-    )
+def _page(request: Request, html: str, more: Mapping[str, str] | None = None) -> Response:
+    headers = {
+        "Content-Language": request_language(request),
+        "Vary": LANGUAGE_VARIES,
+        "Cache-Control": "no-cache",
+        **(more or {}),
+    }
+    return packed(request, HTMLResponse(html, headers=headers))
 
 
 # Errors
@@ -229,7 +277,7 @@ async def _on_problem(request: Request, error: Exception) -> Response:
     # Two slashes at the beginning would make the page's links lead to another host.
     path = "/" + quote(request.scope["path"].lstrip("/"))
     html = await run_in_threadpool(state_of(request).pages.problem, problem, language, path)
-    response = _page(html, language, {"Cache-Control": "no-store", **problem.headers})
+    response = _page(request, html, {"Cache-Control": "no-store", **problem.headers})
     response.status_code = problem.kind.status
     return response
 

@@ -39,7 +39,7 @@ def opened(data: Path) -> "Iterator[tuple[Province, Organisations]]":
     try:
         province = Province.open(load(data))
         try:
-            yield province, Organisations(province.store.engine, province.settings.origin)
+            yield province, Organisations(province.store.engine, province.origin)
         finally:
             province.close()
     except (AnchorError, OrganisationError) as error:

@@ -50,7 +50,7 @@ def submit_once(settings: Settings, wait: Wait) -> None:
     os.environ["MONEO_HOME"] = str(base)
     province = Province.open(settings)
     try:
-        organisations = Organisations(province.store.engine, settings.origin)
+        organisations = Organisations(province.store.engine, province.origin)
         member = _organisation(organisations)
         _register(province, member, base, wait)
         if not (base / "token").exists():

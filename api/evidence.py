@@ -8,6 +8,7 @@ against that grammar letter by letter, so that no request reaches anything else 
 
 import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from api.index import Ref
 from api.organisations import Organisation, Privacy
 from api.problems import Problem
 from api.state import State, code_of, reader_of, state_of
+from api.static import packed
 from api.words import Wording
 
 EVIDENCE_TYPE = "application/vnd.moneo.evidence+json"
@@ -37,6 +39,7 @@ _TILE = re.compile(
     r"(?:\.p/(?:[1-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5]))?",
     re.ASCII,
 )
+_LATER_LOG = re.compile(r"([2-9]|[1-9][0-9]{1,2})/", re.ASCII)
 MAX_TILE_PATH = 64
 # A GTIN without a lot or serial number.
 _PRODUCT = re.compile(r"/01/[0-9]{14}", re.ASCII)
@@ -53,7 +56,7 @@ def record_evidence(request: Request, record: str, reader: Reader) -> Response:
         raise _no_record()
     ref = match.group(1), int(match.group(2))
     state = state_of(request)
-    return _evidence(state, [ref], reader, state.privacy(reader), record)
+    return packed(request, _evidence(state, [ref], reader, state.privacy(reader), record))
 
 
 @router.get("/v1/evidence", **openapi.CODE_EVIDENCE)
@@ -74,7 +77,8 @@ def code_evidence(
     if journey.cut:
         raise _too_large()
     name = "_".join(part for part in (asked.gtin, asked.lot, asked.serial) if part) or "code"
-    return _evidence(state, [found.ref for found in journey.found], reader, hide, name)
+    refs = [found.ref for found in journey.found]
+    return packed(request, _evidence(state, refs, reader, hide, name))
 
 
 @router.get("/v1/trust", **openapi.TRUST)
@@ -91,7 +95,7 @@ def trust(request: Request) -> Response:
             ),
             headers={"Retry-After": str(RETRY_SECONDS)},
         ) from error
-    return _file(data, TRUST_TYPE, "moneo-trust.json", FRESH)
+    return packed(request, _file(data, TRUST_TYPE, "moneo-trust.json", FRESH))
 
 
 @router.get("/v1/trust/pilot", **openapi.PILOT_TRUST)
@@ -106,13 +110,17 @@ def pilot_trust(request: Request) -> Response:
                 "Nhật ký này chưa từng ở chuỗi khác.", "This log has never been on another chain."
             ),
         ) from error
-    return _file(data, TRUST_TYPE, "moneo-trust-pilot.json", FRESH)
+    return packed(request, _file(data, TRUST_TYPE, "moneo-trust-pilot.json", FRESH))
 
 
 @router.get("/log/{path:path}", **openapi.LOG)
 async def log_file(request: Request, path: str) -> Response:
-    """Return the log's checkpoint, a tile or an entry bundle (C2SP tlog-tiles)."""
-    folder = state_of(request).settings.log_path
+    """Return the log's checkpoint, a tile or an entry bundle (C2SP tlog-tiles).
+
+    A log that followed the first has its files under its number: /log/2/checkpoint.
+    """
+    number, path = _log_and_file(path)
+    folder = replace(state_of(request).settings, log_number=number).log_path
     if path == "checkpoint":
         data = await run_in_threadpool(_read, folder / path)
         return Response(
@@ -123,6 +131,12 @@ async def log_file(request: Request, path: str) -> Response:
     data = await run_in_threadpool(_read, folder / path)
     headers = {"Cache-Control": IMMUTABLE}
     return Response(data, media_type="application/octet-stream", headers=headers)
+
+
+def _log_and_file(path: str) -> tuple[int, str]:
+    """Which log a path is of, and the file's path there: `2/checkpoint` is the second log's, `checkpoint` the first's."""
+    match = _LATER_LOG.match(path)
+    return (int(match[1]), path[match.end() :]) if match else (1, path)
 
 
 def unknown_code(path: str) -> Problem:

@@ -9,8 +9,9 @@ never reach the log.
 """
 
 import logging
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -24,16 +25,52 @@ from api.words import Wording
 
 log = logging.getLogger("moneo.api")
 
+_POLICY: Mapping[str, str] = {
+    "default-src": "'none'",
+    "style-src": "'self'",
+    "img-src": "'self'",
+    "form-action": "'self'",
+    "base-uri": "'none'",
+    "frame-ancestors": "'none'",
+}
+_HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?(?::[0-9]{1,5})?", re.ASCII | re.I)
+
+
+def policy(**more: str) -> str:
+    """Return a Content-Security-Policy: that of all pages, and what a page with a script needs besides."""
+    added = {name.replace("_", "-"): sources for name, sources in more.items()}
+    return "; ".join(f"{name} {sources}" for name, sources in {**_POLICY, **added}.items())
+
+
+def checking_policy(hosts: Iterable[str]) -> str:
+    """Return the policy of /verify, which may also fetch evidence from pages of other members."""
+    # A trust file's hosts are signed by nobody: what is no name of a host never gets into a header.
+    named = sorted({f"https://{host}" for host in hosts if _HOST.fullmatch(host)})
+    return policy(
+        script_src="'self' 'wasm-unsafe-eval'",
+        connect_src=" ".join(["'self'", *named]),
+        worker_src="'self'",
+        manifest_src="'self'",
+    )
+
+
+# A page whose script asks this server alone, and writes nothing but text.
+SCRIPTED: Mapping[str, str] = {
+    "Content-Security-Policy": policy(
+        script_src="'self'",
+        connect_src="'self'",
+        require_trusted_types_for="'script'",
+        trusted_types="'none'",
+    )
+}
+# A route may give its own policies in the place of the first two.
 SECURITY_HEADERS: Mapping[str, str] = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-        "base-uri 'none'; frame-ancestors 'none'"
-    ),
+    "Content-Security-Policy": policy(),
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 CORS_HEADERS: Mapping[str, str] = {"Access-Control-Allow-Origin": "*"}
 FAILED = Wording(
@@ -98,7 +135,7 @@ class _Answer:
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             for name, value in {**SECURITY_HEADERS, **CORS_HEADERS}.items():
-                headers[name] = value
+                headers.setdefault(name, value)
             if "allow" in headers:
                 self.allow = headers["allow"] = _allowed(headers["allow"])
         elif self._bodiless and message["type"] == "http.response.body":

@@ -54,12 +54,12 @@ def _database(state: State) -> str:
 
 def _log(state: State) -> str:
     """The log may be empty while the anchor process has not started for the first time."""
-    checkpoint = state.settings.log_path / "checkpoint"
     try:
-        checkpoint.read_bytes()
+        (state.province.log().settings.log_path / "checkpoint").read_bytes()
     except FileNotFoundError:
         return "ok"
-    except OSError:
+    except (OSError, SQLAlchemyError):
+        # Which log it is stands in the database.
         return "not readable"
     return "ok"
 
@@ -70,6 +70,10 @@ def _anchor(state: State) -> dict[str, Any]:
     waiting = sa.or_(batches.c.log_index.is_(None), batches.c.log_index >= covered)
     query = sa.select(sa.func.count(), sa.func.min(batches.c.accepted_at)).where(waiting)
     with state.province.store.read() as connection:
+        # What a log whose key is lost has not taken, none of its anchors will ever cover. Without such a log
+        # SQLite is better off with its index by log index alone.
+        if (first := state.province.first_open(connection)) > 1:
+            query = query.where(batches.c.id >= first)
         count, oldest = connection.execute(query).one()
     age = 0 if oldest is None else max(0, int(time.time()) - oldest)
     return {

@@ -155,6 +155,7 @@ SUBMIT: dict[str, Any] = {
             "wrong-seq",
             "wrong-prev",
             "key-reused",
+            "log-closed",
             "length",
             "too-large",
             "media-type",

@@ -16,7 +16,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -58,9 +58,7 @@ token_table = sa.Table(
 )
 
 # Built once, since every page and every request of a member asks them.
-_BY_ISSUER = sa.select(organisation_table).where(
-    organisation_table.c.issuer == sa.bindparam("issuer")
-)
+_BY_ID = sa.select(organisation_table).where(organisation_table.c.id == sa.bindparam("id"))
 _BY_TOKEN = (
     sa.select(token_table.c.digest, token_table.c.revoked, organisation_table)
     .join(organisation_table, organisation_table.c.id == token_table.c.organisation)
@@ -82,13 +80,18 @@ class OrganisationExists(OrganisationError):  # noqa: N818 - reads as what it is
 
 @dataclass(frozen=True)
 class Organisation:
-    """One organisation: `id` is what the anchor knows it by, `issuer` the name its notes are signed as."""
+    """One organisation: `id` is what the anchor knows it by, in whichever log of the province."""
 
     id: str
     name: str
-    issuer: str
     prefixes: tuple[str, ...]
     private_fields: frozenset[str]
+    log: Callable[[], str] = field(repr=False, compare=False)
+
+    @property
+    def issuer(self) -> str:
+        """The name its notes are signed as in the log that takes them now."""
+        return f"{self.log()}/{self.id}"
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,8 @@ class Token:
 class Organisations:
     """The organisations of one province, in the province's database."""
 
-    def __init__(self, engine: Engine, origin: str) -> None:
+    def __init__(self, engine: Engine, origin: Callable[[], str]) -> None:
+        """`origin` tells the name of the log that they submit to now; issuer names begin with it."""
         self._engine = engine
         self._origin = origin
         create_tables(engine, metadata)
@@ -135,7 +139,7 @@ class Organisations:
         row = {
             "id": identifier,
             "name": name,
-            "issuer": f"{self._origin}/{identifier}",
+            "issuer": f"{self._origin()}/{identifier}",
             "prefixes": json.dumps(
                 [check_prefix(prefix) for prefix in _few(prefixes, MAX_PREFIXES)]
             ),
@@ -157,7 +161,7 @@ class Organisations:
         """Return every organisation, in the order of their names."""
         query = sa.select(organisation_table).order_by(organisation_table.c.name)
         with self._engine.connect() as connection:
-            return [_organisation(row) for row in connection.execute(query)]
+            return [self._organisation(row) for row in connection.execute(query)]
 
     def by_name(self, name: str) -> Organisation:
         """Return the organisation called `name` (or with that id or issuer name).
@@ -166,16 +170,16 @@ class Organisations:
             UnknownOrganisation: there is none.
         """
         table = organisation_table.c
-        found = self._one(sa.or_(table.name == name, table.id == name, table.issuer == name))
+        found = self._one(sa.or_(table.name == name, table.id == name.rpartition("/")[2]))
         if found is None:
             raise UnknownOrganisation(f"không có tổ chức tên này · no organisation named {name!r}")
         return found
 
     def by_issuer(self, issuer: str) -> Organisation | None:
-        """Return the organisation that signs as `issuer`, or None."""
+        """Return the organisation that signs, or has signed in an earlier log, as `issuer`; None if there is none."""
         with self._engine.connect() as connection:
-            row = connection.execute(_BY_ISSUER, {"issuer": issuer}).one_or_none()
-        return None if row is None else _organisation(row)
+            row = connection.execute(_BY_ID, {"id": _id_of(issuer)}).one_or_none()
+        return None if row is None else self._organisation(row)
 
     def new_token(self, name: str) -> Token:
         """Make a token for the organisation called `name`; its secret cannot be read again.
@@ -229,7 +233,7 @@ class Organisations:
         digest = NO_DIGEST if row is None else bytes(row.digest)
         if not hmac.compare_digest(digest, _digest(secret)) or row is None or row.revoked:
             return None
-        return _organisation(row)
+        return self._organisation(row)
 
     def by_token_id(self, identifier: str) -> Organisation | None:
         """Return the organisation of a token whose secret was shown before; None once it is revoked."""
@@ -242,7 +246,17 @@ class Organisations:
     def _one(self, condition: sa.ColumnElement[bool]) -> Organisation | None:
         with self._engine.connect() as connection:
             row = connection.execute(sa.select(organisation_table).where(condition)).one_or_none()
-        return None if row is None else _organisation(row)
+        return None if row is None else self._organisation(row)
+
+    def _organisation(self, row: sa.Row[tuple[object, ...]]) -> Organisation:
+        values = row._mapping
+        return Organisation(
+            str(values["id"]),
+            str(values["name"]),
+            tuple(json.loads(values["prefixes"])),
+            frozenset(json.loads(values["private_fields"])),
+            self._origin,
+        )
 
 
 class Privacy:
@@ -259,7 +273,7 @@ class Privacy:
 
     def __call__(self, issuer: str, name: str) -> bool:
         """Answer whether the reader may not see the field `name` of what `issuer` signed."""
-        if self._reader is not None and self._reader.issuer == issuer:
+        if self._reader is not None and self._reader.id == _id_of(issuer):
             return False
         if issuer not in self._known:
             self._known[issuer] = self._organisations.by_issuer(issuer)
@@ -309,12 +323,6 @@ def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-def _organisation(row: sa.Row[tuple[object, ...]]) -> Organisation:
-    values = row._mapping
-    return Organisation(
-        str(values["id"]),
-        str(values["name"]),
-        str(values["issuer"]),
-        tuple(json.loads(values["prefixes"])),
-        frozenset(json.loads(values["private_fields"])),
-    )
+def _id_of(issuer: str) -> str:
+    # A business keeps its id when the province begins another log.
+    return issuer.rpartition("/")[2]

@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Renders what a person sees after scanning a label: a journey, its state, and what is proven of it.
 
-The page is plain HTML and one style sheet of our own: no script, no third party, readable on a slow
-phone. It shows public fields only. It is not the proof and says so: the evidence is, which anyone can
-check without this server.
+The page is plain HTML and one style sheet of our own: no third party, readable on a slow phone and
+without its script, which verifies the evidence where the page is read. It shows public fields only. It is
+not the proof and says so: the evidence is, which anyone can check without this server.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -21,17 +19,15 @@ from anchor.codes import Code
 from anchor.errors import AnchorError
 from anchor.province import BatchStatus, Province
 from anchor.statements import PARTIES
-from anchor.trust import fingerprint, parse_trust
+from anchor.trust import Member, fingerprint, parse_trust
 from api import labels
 from api.index import Found, Journey, event_time
 from api.organisations import Organisations
 from api.problems import Problem
+from api.static import WEB, Assets
 from api.texts import TEXTS
 from api.words import Language
 
-WEB = Path(__file__).parent / "web"
-STYLE = (WEB / "static" / "moneo.css").read_bytes()
-STYLE_PATH = f"/static/moneo.{hashlib.sha256(STYLE).hexdigest()[:16]}.css"
 # GS1 keeps the prefixes 952 for demonstrations: such a code is on no product for sale.
 SAMPLE_PREFIX = "0952"
 PLACE = "moneo:place"
@@ -92,9 +88,10 @@ class ProductPage:
 class Pages:
     """Makes the pages of one province."""
 
-    def __init__(self, province: Province, organisations: Organisations) -> None:
+    def __init__(self, province: Province, organisations: Organisations, assets: Assets) -> None:
         self._province = province
         self._organisations = organisations
+        self._assets = assets
         loader = jinja2.FileSystemLoader(WEB / "templates")
         self._templates = jinja2.Environment(
             loader=loader,
@@ -109,7 +106,19 @@ class Pages:
         """Return the page of a code as HTML; `journey` must not be empty."""
         page = _Maker(self._province, self._organisations, language).page(journey)
         base = self._province.settings.public_url.rstrip("/")
-        return self.render("product.html", language, journey.code.path, page=page, base=base)
+        return self.render(
+            "product.html",
+            language,
+            journey.code.path,
+            page=page,
+            base=base,
+            assets=self._assets.of_page("product"),
+        )
+
+    def verify(self, language: Language) -> str:
+        """Return the page that checks evidence where it is opened; it holds both languages."""
+        assets = {**self._assets.of_page("verify"), "manifest": "/verify/app.webmanifest"}
+        return self.render("verify.html", language, "/verify", texts=TEXTS, assets=assets)
 
     def problem(self, problem: Problem, language: Language, path: str) -> str:
         """Return the page that tells a person about a problem."""
@@ -126,6 +135,7 @@ class Pages:
             validators=validators,
             pilot=self._province.settings.pilot_trust_path.exists(),
             settings=self._province.settings,
+            logs=self._province.logs()[::-1],
         )
 
     def render(self, template: str, language: Language, path: str, **values: Any) -> str:
@@ -135,7 +145,7 @@ class Pages:
             t=texts,
             language=language,
             path=path,
-            style=STYLE_PATH,
+            style=self._assets.names["moneo.css"],
             province=self._province.settings.name,
             **values,
         )
@@ -149,9 +159,22 @@ def trust_summary(province: Province) -> tuple[str, int]:
         return "", 0
 
 
+def members(province: Province) -> tuple[Member, ...]:
+    """Return the members that the trust file names; none if there is no file yet."""
+    try:
+        return _members(province.trust())
+    except AnchorError:
+        return ()
+
+
 @lru_cache(maxsize=4)
 def _summary(trust: bytes) -> tuple[str, int]:
     return str(fingerprint(trust)), parse_trust(trust).validators
+
+
+@lru_cache(maxsize=4)
+def _members(trust: bytes) -> tuple[Member, ...]:
+    return parse_trust(trust).members
 
 
 class _Maker:

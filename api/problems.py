@@ -54,6 +54,9 @@ PROBLEMS: Mapping[str, Kind] = {
     "signature": _kind(422, "Chữ ký không đúng", "The signature is wrong"),
     "too-large": _kind(413, "Lô hồ sơ quá lớn", "The batch is too large"),
     "wrong-log": _kind(422, "Lô hồ sơ dành cho nhật ký khác", "The batch is for another log"),
+    "log-closed": _kind(
+        410, "Nhật ký đã đóng, tỉnh có nhật ký mới", "The log is closed; the province has a new one"
+    ),
     "unknown-issuer": _kind(403, "Khóa ký chưa được đăng ký", "The signing key is not registered"),
     "not-yours": _kind(
         403, "Khóa ký thuộc tổ chức khác", "The signing key is another organisation's"

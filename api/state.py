@@ -17,6 +17,7 @@ from api.index import CodeIndex
 from api.organisations import Organisation, Organisations, Privacy
 from api.pages import Pages
 from api.problems import Problem
+from api.static import Assets
 from api.words import Wording
 
 MAX_AUTHORIZATION = 200
@@ -32,14 +33,17 @@ class State:
     organisations: Organisations
     index: CodeIndex
     pages: Pages
+    assets: Assets
 
     @classmethod
     def open(cls, settings: Settings) -> "State":
         """Open everything that the settings name; tables are made if they are missing."""
         province = Province.open(settings)
-        organisations = Organisations(province.store.engine, settings.origin)
+        organisations = Organisations(province.store.engine, province.origin)
         index = CodeIndex(province)
-        return cls(settings, province, organisations, index, Pages(province, organisations))
+        assets = Assets.open()
+        pages = Pages(province, organisations, assets)
+        return cls(settings, province, organisations, index, pages, assets)
 
     def close(self) -> None:
         """Let go of the province."""

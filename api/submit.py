@@ -255,4 +255,6 @@ def _refusal(error: BatchRefused) -> Problem:
     more: dict[str, Any] = {"record": error.record, "field": error.field}
     if error.expected_seq is not None:
         more["expected_seq"] = error.expected_seq
+    if error.issuer is not None:
+        more["issuer"] = error.issuer
     return Problem(error.code, Wording(error.vi, error.en), more)

@@ -10,6 +10,11 @@ TEXTS: Mapping[str, Wording] = {
     "skip": Wording("Đến nội dung", "Skip to the content"),
     "kept_by": Wording("Nhật ký truy xuất nguồn gốc", "Traceability log"),
     "find_another": Wording("Tra mã khác", "Look up another code"),
+    "verify_link": Wording("Tự kiểm tra bằng chứng", "Check evidence yourself"),
+    "verify_note": Wording(
+        "Quét mã, dán địa chỉ hoặc chọn tệp bằng chứng: trình duyệt của bạn tự kiểm tra.",
+        "Scan a code, paste a link or choose an evidence file: your own browser checks it.",
+    ),
     "made_with": Wording(
         "Moneo: phần mềm tự do (GPL-3.0). Ai cũng chạy được, ai cũng kiểm tra được.",
         "Moneo: free software (GPL-3.0). Anyone can run it, anyone can check it.",
@@ -32,6 +37,7 @@ TEXTS: Mapping[str, Wording] = {
         "Steps that say “written by the province” are signed with a key that the province keeps for "
         "the business: technically, the province could have written them alone.",
     ),
+    "province_says": Wording("Tỉnh nói", "The province says"),
     "as_of": Wording("Tính đến", "As of"),
     "look_again": Wording("Xem lại", "Look again"),
     "practice_title": Wording("Hồ sơ thử", "Practice records"),
@@ -163,6 +169,7 @@ TEXTS: Mapping[str, Wording] = {
     "find": Wording("Xem hành trình", "Show the journey"),
     "published": Wording("Tỉnh công bố", "What the province publishes"),
     "log_link": Wording("Nhật ký chỉ ghi thêm (checkpoint)", "The append-only log (checkpoint)"),
+    "closed_log_link": Wording("Nhật ký trước, đã đóng", "An earlier log, closed"),
     "api_link": Wording("Mô tả giao diện lập trình (OpenAPI)", "For programmers (OpenAPI)"),
     "no_trust": Wording(
         "Chưa có: nút của tỉnh đang khởi động.", "Not there yet: the province's node is starting."
@@ -241,6 +248,36 @@ TEXTS: Mapping[str, Wording] = {
     "wrong_cut": Wording(
         "Trang chỉ hiện 100 dòng đầu; bảng tải về có đủ.",
         "The page shows the first 100; the file has them all.",
+    ),
+    # the page that checks
+    "verify_title": Wording("Tự kiểm tra một sản phẩm", "Check a product yourself"),
+    "verify_text": Wording(
+        "Quét mã trên tem, hoặc mở tệp bằng chứng. Máy của bạn tự kiểm tra từng mắt xích, cả khi không có mạng.",
+        "Scan the label, or open an evidence file. Your own device checks every link, also offline.",
+    ),
+    "verify_scan": Wording("Quét mã trên tem", "Scan the label"),
+    "verify_files": Wording("Chọn tệp hoặc ảnh tem", "Choose a file or a photo"),
+    "verify_aim": Wording(
+        "Đưa mã QR hoặc DataMatrix vào khung. Hình không rời khỏi máy của bạn.",
+        "Hold the QR or DataMatrix code in the frame. No picture leaves your device.",
+    ),
+    "verify_stop": Wording("Dừng camera", "Stop the camera"),
+    "verify_paste": Wording(
+        "Hoặc dán địa chỉ, mã trên tem", "Or paste a link, or the code on the label"
+    ),
+    "verify_hint": Wording(
+        "Ví dụ: /01/09520001000034/10/HOP-01-1. Cũng có thể thả tệp vào trang này.",
+        "For example /01/09520001000034/10/HOP-01-1. Files can be dropped onto this page, too.",
+    ),
+    "verify_go": Wording("Kiểm tra", "Check"),
+    "verify_no_script": Wording(
+        "Trang này cần JavaScript để máy của bạn tự kiểm tra. Không có thì dùng lệnh moneo verify trên máy tính.",
+        "This page needs JavaScript, by which your own device checks. Without it use moneo verify on a computer.",
+    ),
+    "verify_trust_title": Wording("Tệp tin cậy trên máy này", "The trust file on this device"),
+    "verify_trust_text": Wording(
+        "Tệp này nói chữ ký của ai được tính. Mọi kết quả kiểm tra đều dựa vào nó.",
+        "It says whose signatures count. Every result rests on it.",
     ),
     # a problem
     "back_home": Wording("Về trang đầu", "To the front page"),

@@ -18,7 +18,7 @@ def test_another_organisations_key_request_leaves_nothing_to_register(tmp_path: 
     settings = Settings(tmp_path / "var", "Tỉnh thử", "moneo.example/cli/2026")
     found(settings)
     province = Province.open(settings)
-    organisations = Organisations(province.store.engine, settings.origin)
+    organisations = Organisations(province.store.engine, province.origin)
     mine = organisations.add_organisation("HTX A")
     organisations.add_organisation("HTX B")
     wanted = request(Signer(mine, create_private_key(tmp_path / "key")))

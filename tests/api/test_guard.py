@@ -9,7 +9,7 @@ import pytest
 
 from anchor.settings import Settings
 from api import health
-from api.guard import SECURITY_HEADERS
+from api.guard import SCRIPTED, SECURITY_HEADERS, checking_policy
 from tests.support.site import BOX, PUBLIC_URL, Business, Site, diary, open_site, shipping
 
 EVERYWHERE = ["/", BOX, BOX + "/qr.svg", "/01/x", "/nothing", "/healthz", "/readyz", "/v1/trust",
@@ -30,11 +30,19 @@ def test_every_answer_carries_the_security_headers(
     site: Site, coop: Business, method: str, path: str
 ) -> None:
     answer = site.browser.send(method, path)
-    for name, value in SECURITY_HEADERS.items():
+    shown = method in ("GET", "HEAD") and path == BOX
+    for name, value in {**SECURITY_HEADERS, **(SCRIPTED if shown else {})}.items():
         assert answer.headers[name] == value
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
     assert "set-cookie" not in answer.headers and "server" not in answer.headers
+
+
+def test_only_what_names_a_host_gets_into_the_policy_of_the_page_that_checks() -> None:
+    hostile = ["a.example; script-src *", "b.example\r\nX: y", "*", "-d", "e.example:", "f:8:8", ""]
+    said = checking_policy(["camau.example", "127.0.0.1:8081", "camau.example", *hostile])
+    assert "connect-src 'self' https://127.0.0.1:8081 https://camau.example; " in f"{said}; "
+    assert "script-src 'self' 'wasm-unsafe-eval'; " in said and "*" not in said
 
 
 @pytest.mark.parametrize("path", EVERYWHERE)

@@ -22,7 +22,7 @@ from tests.support.site import ORIGIN
 @pytest.fixture
 def organisations(fresh: Settings) -> Iterator[Organisations]:
     store = Store.open(fresh.database_url)
-    yield Organisations(store.engine, ORIGIN)
+    yield Organisations(store.engine, lambda: ORIGIN)
     store.close()
 
 
@@ -139,8 +139,8 @@ def test_nothing_shows_of_an_issuer_nobody_stands_behind(organisations: Organisa
 
 def test_tables_are_made_once_by_whoever_comes_first(fresh: Settings) -> None:
     store = Store.open(fresh.database_url)
-    Organisations(store.engine, ORIGIN).add_organisation("HTX Cua")
-    assert len(Organisations(store.engine, ORIGIN).all()) == 1
+    Organisations(store.engine, lambda: ORIGIN).add_organisation("HTX Cua")
+    assert len(Organisations(store.engine, lambda: ORIGIN).all()) == 1
     names = sa.inspect(store.engine).get_table_names()
     store.close()
     assert {"organisation", "token"} <= set(names)

@@ -123,10 +123,19 @@ def test_a_page_says_what_is_proven_and_what_is_not(site: Site, coop: Business) 
     assert f"moneo verify evidence.json --code {BOX}" in vietnamese
 
 
-def test_a_page_asks_for_nothing_elsewhere_and_runs_nothing(site: Site, coop: Business) -> None:
-    for path in (BOX, "/", GTIN + "/10/NOPE"):
-        reader = read(site.browser.get(path, headers=BROWSER).text)
-        assert "script" not in reader.tags and "iframe" not in reader.tags
+def test_a_page_asks_for_nothing_elsewhere_and_runs_only_what_is_ours(
+    site: Site, coop: Business
+) -> None:
+    assets = site.app.state.moneo.assets
+    scripts: dict[str, list[str]] = {path: [] for path in (BOX, "/", GTIN + "/10/NOPE")}
+    if "product" in assets.names:
+        scripts[BOX] = [assets.names["product"], *assets.imports["product"]]
+    for path, ours in scripts.items():
+        html = site.browser.get(path, headers=BROWSER).text
+        reader = read(html)
+        assert "iframe" not in reader.tags
+        assert re.findall(r'<script type="module"[^>]* src="([^"]+)"[^>]*></script>', html) == ours
+        assert html.count("<script") == len(ours)
         assert all(a.startswith(("/", "#")) and not a.startswith("//") for a in reader.addresses)
         for address in {a for a in reader.addresses if a.startswith("/static/")}:
             assert site.browser.get(address).status_code == 200
@@ -335,10 +344,10 @@ def test_every_wording_is_there_in_both_languages() -> None:
 
 
 def test_templates_use_every_text_and_no_other() -> None:
-    from api.pages import WEB
+    from api.static import WEB
 
     source = "".join(path.read_text() for path in (WEB / "templates").glob("*.html"))
-    used = set(re.findall(r"\bt\.([a-z_0-9]+)", source))
+    used = set(re.findall(r"\b(?:t\.|texts\.|say\(\")([a-z_0-9]+)", source))
     states = {"accepted", "logged", "anchored"}
     by_state = states | {f"{state}_long" for state in states}
     assert used | by_state == set(TEXTS)

@@ -37,7 +37,7 @@ def test_a_batch_is_accepted_with_a_receipt_by_the_log_key(site: Site, coop: Bus
     receipt = site.browser.get(said["links"]["receipt"])
     assert receipt.text == said["receipt"]
     assert receipt.headers["content-type"].startswith("text/plain")
-    public = site.province._acceptor._signer.public_key
+    public = site.province.log().public_key
     assert b"moneo/receipt/v1\n" in open_note(receipt.content, site.settings.origin, public, 1)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A cooperative's diary goes through a real browser to a verdict: sign in, template, upload, page, evidence, verify.
 
-Chromium asks a province of real processes. The walk is taken without JavaScript, as the pages are built,
+Chromium asks a province of real processes. The walk is taken without JavaScript, which no page needs but to prove itself,
 in both languages, on a phone's and a desktop's screen; a second look judges how the pages stand there.
 """
 
@@ -12,52 +12,37 @@ import signal
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import (
-    Browser,
-    BrowserContext,
-    FilePayload,
-    Page,
-    Request,
-    expect,
-    sync_playwright,
-)
+from playwright.sync_api import Browser, FilePayload, expect
 
 from api import sheets
 from api.labels import TRACKING_EVENTS
 from api.pages import STATE_RANK
-from api.texts import TEXTS
 from api.words import Language
+from tests.support.browser import (
+    FAULTS,
+    FOCUS,
+    LANGUAGES,
+    SCREENS,
+    STOPS,
+    WIDTHS,
+    Person,
+    opened,
+    playing,
+)
+from tests.support.browser import visit as visiting
 from tests.support.province import Running, free_addresses, get, json_of, moneo, wait_until
-from tests.support.tools import chromium
 
 NAME = "HTX Cua Năm Căn"
 GTIN = "09521234543213"
 MAX_PAGE_BYTES = 100_000
 SHIPMENTS = 27
-# Chromium asks nothing of its own of the network.
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-)
-SCREENS: dict[str, dict[str, Any]] = {
-    "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
-    "desktop": {"viewport": {"width": 1280, "height": 800}},
-}
-# The narrowest screen of WCAG 2.2 §1.4.10, a phone, a desktop.
-WIDTHS = (320, 390, 1280)
-LANGUAGES: tuple[Language, ...] = ("vi", "en")
 
 
 @dataclass(frozen=True)
@@ -80,13 +65,8 @@ class Serving:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = chromium()
-    # A machine that does much else at once is slow, not wrong.
-    expect.set_options(timeout=30_000)
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=QUIET)
-        yield opened
-        opened.close()
+    with playing() as playwright, opened(playwright) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -115,46 +95,15 @@ def _children(parent: int) -> dict[str, int]:
 
 
 @dataclass
-class Visit:
-    """One person's browser at one province, and everything that it did which it must not."""
+class Visit(Person):
+    """One person's browser at one province."""
 
-    serving: Serving
-    page: Page
-    language: Language
-    complaints: list[str] = field(default_factory=list)
-
-    def watch(self) -> None:
-        """Note what the browser complains of, and whom it asks."""
-        self.page.on("console", lambda said: self.complaints.append(f"{said.type}: {said.text}"))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("requestfailed", self._fail)
-        self.page.on("request", lambda it: self._ask(it.url))
-
-    def _ask(self, url: str) -> None:
-        if urlsplit(url).netloc != urlsplit(self.serving.url).netloc:
-            self.complaints.append(f"asked elsewhere: {url}")
-
-    def _fail(self, request: Request) -> None:
-        # A navigation that turns out to be a download is given up by the page, not by the person.
-        if request.failure != "net::ERR_ABORTED":
-            self.complaints.append(f"failed: {request.url}: {request.failure}")
-
-    def open(self, path: str) -> None:
-        """Open a page in this visit's language."""
-        self.page.goto(f"{self.serving.url}{path}?lang={self.language}")
-
-    def say(self, key: str) -> str:
-        """Return a wording of the pages in this visit's language."""
-        return TEXTS[key].pick(self.language)
-
-    def press(self, key: str) -> None:
-        """Press the button of that wording."""
-        self.page.get_by_role("button", name=self.say(key)).click()
+    token: str = ""
 
     def sign_in(self) -> None:
         """Sign in with the cooperative's token."""
         self.open("/upload")
-        self.page.get_by_label(self.say("token_label")).fill(self.serving.token)
+        self.page.get_by_label(self.say("token_label")).fill(self.token)
         self.press("sign_in")
         expect(self.page.get_by_label(self.say("file_label"))).to_be_visible()
 
@@ -203,14 +152,8 @@ def visit(
     browser: Browser, serving: Serving, language: Language, screen: str, **more: Any
 ) -> Iterator[Visit]:
     """Open a browser for one person; at the end it must have had nothing to complain of."""
-    context: BrowserContext = browser.new_context(locale=language, **SCREENS[screen], **more)
-    try:
-        made = Visit(serving, context.new_page(), language)
-        made.watch()
-        yield made
-        assert made.complaints == []
-    finally:
-        context.close()
+    with visiting(browser, serving.url, language, screen, **more) as one:
+        yield Visit(one.url, one.page, one.language, one.complaints, serving.token)
 
 
 # What a person types into a spreadsheet
@@ -353,43 +296,6 @@ def judge(folder: Path, code: str) -> Any:
 
 # How the pages stand there
 
-# What is read with the naked eye: text whose contrast is below WCAG 2.2 §1.4.3 (AA), and what a finger
-# misses (§2.5.8: 24 px, and 44 px for what is pressed to send; links within a text are excepted).
-FAULTS = """
-() => {
-  const rgb = (text) => text.match(/[0-9.]+/g).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = (at) => { for (; at; at = at.parentElement) { const c = rgb(getComputedStyle(at).backgroundColor);
-    if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
-  const faults = [];
-  if (document.documentElement.scrollWidth > innerWidth) faults.push("scrolls sideways");
-  for (const at of document.querySelectorAll("body *")) {
-    const style = getComputedStyle(at), box = at.getBoundingClientRect(), words = at.textContent.trim().slice(0, 40);
-    if (!box.width || !at.checkVisibility()) continue;
-    if ([...at.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) {
-      const [a, b] = [light(rgb(style.color)), light(behind(at))].sort((x, y) => y - x);
-      const large = parseFloat(style.fontSize) >= (style.fontWeight >= 700 ? 18.66 : 24);
-      if ((a + 0.05) / (b + 0.05) < (large ? 3 : 4.5)) faults.push(`contrast ${((a + 0.05) / (b + 0.05)).toFixed(2)}: ${words}`);
-    }
-    if (at.matches("a, button, summary, input:not([type=hidden])") && !at.matches(".skip, p:not(.actions):not(.foot) > a")) {
-      const least = at.matches("main .find *, main .actions *") ? 44 : 24;
-      const target = at.closest("label") || at;
-      if (target.getBoundingClientRect().height < least) faults.push(`${box.height.toFixed(0)} px high: ${words || at.id}`);
-    }
-  }
-  return faults;
-}
-"""
-STOPS = "a, button, summary, input:not([type=hidden])"
-FOCUS = """
-(stops) => {
-  const at = document.activeElement, style = getComputedStyle(at), box = at.getBoundingClientRect();
-  const seen = box.right > 0 && box.left < innerWidth && style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
-  return [[...document.querySelectorAll(stops)].indexOf(at), seen];
-}
-"""
-
 
 @pytest.mark.parametrize(("language", "scheme"), [("vi", "light"), ("en", "dark")])
 def test_pages_are_readable_on_every_screen(
@@ -399,6 +305,7 @@ def test_pages_are_readable_on_every_screen(
     with visit(browser, serving, language, "phone", color_scheme=scheme) as person:
         for path in pages(person):
             person.open(path)
+            settled(person)
             for width in WIDTHS:
                 person.page.set_viewport_size({"width": width, "height": 800})
                 assert person.page.evaluate(FAULTS) == [], (path, width)
@@ -411,6 +318,7 @@ def test_a_keyboard_reaches_everything_and_shows_where_it_is(
     with visit(browser, serving, "vi", "desktop") as person:
         for path in pages(person):
             person.open(path)
+            settled(person)
             stops = person.page.locator(STOPS).count()
             reached = []
             for _ in range(stops):
@@ -461,6 +369,12 @@ def test_the_pages_policy_lets_nothing_strange_in_and_is_noticed(
         person.complaints.clear()
 
 
+def settled(person: Visit) -> None:
+    """Wait until a product's page has checked itself (tests/browser/test_product_page.py): nothing moves then."""
+    if urlsplit(person.page.url).path.startswith("/01/") and person.page.locator("#proof").count():
+        expect(person.page.locator("#proof")).to_have_attribute("aria-busy", "false")
+
+
 def pages(person: Visit) -> list[str]:
     """Return a page of every kind: signed out and in, checked and sent, a product's, and refusals."""
     person.sign_in()
@@ -472,7 +386,7 @@ def pages(person: Visit) -> list[str]:
     person.open("/upload")
     person.check("b.xlsx", filled(template, diary("B")), good=29, bad=1)
     product = f"/01/{GTIN}/10/X-{person.language}"
-    wait_until("indexed", lambda: get(person.serving.url + product)[0] == 200)
+    wait_until("indexed", lambda: get(person.url + product)[0] == 200)
     refused = (f"/01/{GTIN}/10/KHONG", f"/01/{GTIN[:-1]}0", "/problems/not-ready")
     return ["/", "/upload", sent, urlsplit(person.page.url).path, product, *refused]
 

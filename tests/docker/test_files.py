@@ -36,17 +36,29 @@ def test_the_image_has_every_room_and_nothing_that_is_kept_or_only_tests() -> No
     let_in = {line[1:] for line in lines if line.startswith("!")}
     assert "*" in lines and "**/__pycache__" in lines
     assert all((ROOT / name).exists() for name in let_in)
-    assert let_in - rooms == {"requirements.lock", "scripts/moneo", "scripts/healthy", "LICENSE"}
+    locks = {"requirements.lock", "requirements-web.lock"}
+    assert let_in - rooms == locks | {"scripts/moneo", "scripts/healthy", "LICENSE"}
+    assert {"api/web/dist", "api/web/node_modules", "api/web/test"} <= set(lines)
     assert not rooms - let_in
 
 
 def test_the_bases_are_named_as_anybody_has_them_and_made_here_by_the_same_names() -> None:
     assert re.findall(r"^ARG (?:DEBIAN|GO)=(\S+)$", DOCKERFILE, re.M) == [DEBIAN, GO]
     froms = re.findall(r"^FROM (\S+)", DOCKERFILE, re.M)
-    assert froms == ["${GO}", "${DEBIAN}", "${DEBIAN}"]
+    assert froms == ["${GO}", "${DEBIAN}", "pip", "pip", "${DEBIAN}"]
     # What only BuildKit reads.
     assert "# syntax" not in DOCKERFILE
     assert "--mount" not in DOCKERFILE
+
+
+def test_node_builds_what_browsers_load_by_its_locks_and_stays_behind() -> None:
+    web = DOCKERFILE.partition("FROM pip AS web\n")[2].partition("\nFROM ")[0]
+    final = DOCKERFILE.rpartition("\nFROM ")[2]
+    (wheel,) = re.findall(r"pip .*? install (?:.|\\\n)*?requirements-web\.lock", web)
+    assert "--only-binary :all: --require-hashes" in wheel
+    assert "npm ci --ignore-scripts" in web and "npm install" not in web
+    assert "COPY --from=web /web/dist /opt/moneo/api/web/dist" in final
+    assert "/node" not in final and "npm" not in final
 
 
 @pytest.mark.parametrize("name", COMPOSE)
