@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The commands of a business and of anyone who checks: key, batch, evidence, trust, verify.
+"""The commands of a business and of anyone who checks: key, batch, evidence, trust; `verify` is in `anchor.checking`.
 
 They need the base install only. Exit status: 0 proven or done, 1 not proven or refused, 2 could not
 tell (usage, missing file, no trust, no answer).
@@ -18,25 +18,20 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from anchor import outbox
 from anchor.durable import write_durably
-from anchor.errors import AnchorError, FormatError
-from anchor.evidence import MAX_EVIDENCE_BYTES
+from anchor.errors import AnchorError
 from anchor.importer import MAX_FILE_BYTES, DiaryError, read_diary
 from anchor.keys import KeyFileError, create_private_key, request
 from anchor.note import Signer
-from anchor.trust import MAX_TRUST_BYTES, Member, TrustError, fingerprint, parse_trust, replaces
-from anchor.verdict import Verdict
-from anchor.verify import verify as verify_evidence
+from anchor.trust import MAX_TRUST_BYTES, Member, fingerprint, parse_trust, replaces
 from anchor.words import language, pick
 
 PROVEN, NOT_PROVEN, COULD_NOT_TELL = 0, 1, 2
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 TIMEOUT_SECONDS = 60
 ATTEMPTS = 4
-MANY_FILES = 50
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -187,7 +182,7 @@ def batch_submit(
     as_json: AsJson = False,
 ) -> None:
     """Muối, ký bằng khóa của mình và gửi một nhật ký · Salt, sign with one's own key and send a diary."""
-    source = _read(file, MAX_FILE_BYTES)
+    source = bytes_of(file, MAX_FILE_BYTES)
     box = outbox.Outbox(outbox.home(), issuer or _only_issuer())
     try:
         entries = read_diary(file.name, source, box.finder())
@@ -199,7 +194,7 @@ def batch_submit(
             NOT_PROVEN,
         )
     results = []
-    with box.locked(), _progress(quiet=as_json) as progress:
+    with box.locked(), progress_bar(quiet=as_json) as progress:
         task = progress.add_task(pick("Gửi", "Sending"), total=len(entries))
         # What an earlier run left unsent goes first: the province takes batches in order of seq.
         earlier = [s for s in box.stored() if not s.sent]
@@ -290,28 +285,19 @@ def _refusal(box: outbox.Outbox, stored: outbox.Stored, error: RefusalError) -> 
 
 
 def _only_issuer() -> str:
-    requests = sorted((outbox.home() / "keys").glob("*.request"))
-    if len(requests) != 1:
+    names = outbox.newest_names(outbox.home())
+    if len(names) != 1:
         fail(
             pick(
-                f"Có {len(requests)} khóa trong {outbox.home()}: dùng --issuer",
-                f"There are {len(requests)} keys in {outbox.home()}: name one with --issuer",
+                f"Có {len(names)} khóa trong {outbox.home()}: dùng --issuer",
+                f"There are {len(names)} keys in {outbox.home()}: name one with --issuer",
             )
         )
-    from anchor.keys import open_request
-
-    try:
-        return open_request(requests[0].read_bytes())[0]
-    except FormatError as error:
-        fail(
-            pick(
-                f"{requests[0]}: yêu cầu khóa không đúng ({error})",
-                f"{requests[0]}: the key request is no good ({error})",
-            )
-        )
+    return names[0]
 
 
-def _progress(*, quiet: bool) -> Progress:
+def progress_bar(*, quiet: bool) -> Progress:
+    """Return a bar that says how far one is."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -386,7 +372,7 @@ def trust_add(
     as_json: AsJson = False,
 ) -> None:
     """Ghim một tệp tin cậy sau khi so dấu vân tay · Pin a trust file after comparing its fingerprint."""
-    data = call(source) if "://" in source else _read(Path(source), MAX_TRUST_BYTES)
+    data = call(source) if "://" in source else bytes_of(Path(source), MAX_TRUST_BYTES)
     trust = parse_trust(data)
     printed = fingerprint(data)
     if expect and _hex(expect) != _hex(printed):
@@ -452,111 +438,8 @@ def trust_show(as_json: AsJson = False) -> None:
     return None
 
 
-# verify
-
-
-def verify(
-    paths: Annotated[
-        list[Path], typer.Argument(help="Tệp bằng chứng hoặc thư mục · Evidence files or folders")
-    ],
-    trust: Annotated[
-        Path | None,
-        typer.Option(
-            help="Tệp tin cậy thay cho tệp đã ghim · A trust file instead of the pinned one"
-        ),
-    ] = None,
-    code: Annotated[
-        str, typer.Option(help="Mã in trên nhãn · The code on the label: /01/…/10/… or its link")
-    ] = "",
-    as_json: AsJson = False,
-) -> None:
-    """Kiểm tra bằng chứng ngoại tuyến: 0 đã chứng minh, 1 không, 2 không thể biết · Verify evidence offline."""
-    files = [file for path in paths for file in _evidence_files(path)]
-    pinned = _trusts(trust)
-    with _progress(quiet=as_json or len(files) < MANY_FILES) as progress:
-        verdicts = [
-            (file, _verify_one(_read(file, MAX_EVIDENCE_BYTES), pinned, code))
-            for file in progress.track(files, description=pick("Kiểm tra", "Verifying"))
-        ]
-    if as_json:
-        print_json([{"file": str(file), **verdict.to_json()} for file, verdict in verdicts])
-    elif len(verdicts) == 1:
-        _show(verdicts[0][1])
-    else:
-        _show_table(verdicts)
-    raise typer.Exit(PROVEN if all(verdict.proven for _, verdict in verdicts) else NOT_PROVEN)
-
-
-def _evidence_files(path: Path) -> Sequence[Path]:
-    if not path.is_dir():
-        return [path]
-    files = sorted(p for p in path.rglob("*.json") if p.is_file())
-    if not files:
-        fail(pick(f"{path}: không có tệp bằng chứng", f"{path}: holds no evidence files (*.json)"))
-    return files
-
-
-def _trusts(given: Path | None) -> list[bytes]:
-    """Return the trust files to verify from: the one given, else those pinned; never any other."""
-    paths = [given] if given else sorted(trust_folder().glob("*.json"))
-    if not paths:
-        fail(
-            pick(
-                "Chưa có tệp tin cậy: chạy 'moneo trust add <tệp>' sau khi so dấu vân tay, hoặc --trust.",
-                "There is no trust file: run 'moneo trust add <file>' after comparing its fingerprint, or --trust.",
-            )
-        )
-    trusts = [_read(path, MAX_TRUST_BYTES) for path in paths]
-    for path, data in zip(paths, trusts, strict=True):
-        try:
-            parse_trust(data)
-        except TrustError as error:
-            fail(f"{path}: {error}")
-    return trusts
-
-
-def _verify_one(evidence: bytes, trusts: Sequence[bytes], code: str) -> Verdict:
-    """Return the verdict under the pinned file that proves the evidence, else under the first."""
-    now = int(time.time())
-    first: Verdict | None = None
-    for trust in trusts:
-        verdict = verify_evidence(evidence, trust, expect_code=code or None, now=now)
-        if verdict.proven:
-            return verdict
-        first = first or verdict
-    assert first is not None  # noqa: S101  there is at least one trust file
-    return first
-
-
-def _show(verdict: Verdict) -> None:
-    style = "green" if verdict.proven else "red"
-    head, _, rest = verdict.text(language()).partition("\n")
-    console.print(head, style=f"bold {style}", soft_wrap=True, markup=False)
-    console.print(rest, soft_wrap=True, markup=False)
-
-
-def _show_table(verdicts: Sequence[tuple[Path, Verdict]]) -> None:
-    table = Table(pick("Tệp", "File"), pick("Kết luận", "Verdict"), pick("Bản ghi", "Records"))
-    for file, verdict in verdicts:
-        word = (
-            pick("đã chứng minh", "proven")
-            if verdict.proven
-            else pick("KHÔNG chứng minh được", "NOT proven")
-        )
-        table.add_row(
-            str(file), word, str(len(verdict.records)), style=None if verdict.proven else "red"
-        )
-    console.print(table)
-    proven = sum(verdict.proven for _, verdict in verdicts)
-    console.print(
-        pick(
-            f"{proven}/{len(verdicts)} tệp được chứng minh",
-            f"{proven} of {len(verdicts)} files are proven",
-        )
-    )
-
-
-def _read(path: Path, limit: int) -> bytes:
+def bytes_of(path: Path, limit: int) -> bytes:
+    """Return a file's bytes, at most `limit`; else end with a sentence."""
     try:
         with path.open("rb") as file:
             data = file.read(limit + 1)

@@ -8,14 +8,19 @@ are (RFC 3986's unreserved characters) and percent-encodes all others with upper
 
 Codes of a province's own (TCVN 13275:2020 allows them) are `/c/` and 1 to 8 segments of
 unreserved characters.
+
+A label carries the path in a Digital Link, or the same three identifiers as a GS1 element string
+(General Specifications, sections 3 and 7.8). docs/evidence.md, “Codes”, has the exact rules, since
+verifiers in other languages must come to the same code.
 """
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from anchor.errors import CodeError
 
@@ -26,6 +31,8 @@ __all__ = [
     "check_digit",
     "code_hash",
     "from_digital_link",
+    "from_element_string",
+    "parse_code",
     "parse_path",
 ]
 
@@ -37,7 +44,22 @@ _KEYS: dict[str, Level] = {"01": "gtin", "10": "lot", "21": "serial"}
 _NAMES = {"10": "lô", "21": "số sê-ri"}
 _SET_82 = re.compile(r"""[!"%&'()*+,\-./0-9:;<=>?A-Z_a-z]{1,20}""")
 _OWN = re.compile(r"/c(?:/[A-Za-z0-9._~-]{1,64}){1,8}")
-_PRIMARY_KEY = re.compile(r"/01/[0-9]{14}(?=/|$)")
+_PRIMARY_KEY = re.compile(r"/01/[0-9]{14}(?=/|\Z)")
+# No parser of URLs is asked: on odd ones no two agree.
+_LINK = re.compile(
+    r"[Hh][Tt][Tt][Pp][Ss]?://[^\0- \x7f\\/?#]+(/[^\0- \x7f\\?#]*)(?:[?#][^\0- \x7f]*)?"
+)
+GS = "\x1d"
+# GS1 element strings: how a reader names the symbol (GS1-128, DataBar, DataMatrix, QR, DotCode), an
+# element in its printed form, and the identifiers whose length is set (figure 7.8.5-2), identifier included.
+_SYMBOLOGY = re.compile(r"\](?:C1|e0|d2|Q3|J1)")
+_BRACKETED = re.compile(r"\(([0-9]{2,4})\)")
+_SET_LENGTHS: dict[str, int] = {
+    "00": 20, "01": 16, "02": 16, "03": 16, "04": 18,
+    **dict.fromkeys(("11", "12", "13", "14", "15", "16", "17", "18", "19"), 8), "20": 4,
+    **dict.fromkeys(("31", "32", "33", "34", "35", "36"), 10), "41": 16,
+}  # fmt: skip
+_ELEMENT = re.compile(r"""[0-9]{2}[!"%&'()*+,\-./0-9:;<=>?A-Z_a-z]+""")
 _GTIN = re.compile(r"[0-9]{14}")
 # A path that is its own canonical spelling, but for its check digit.
 _PLAIN = re.compile(r"/01/([0-9]{14})(?:/10/[A-Za-z0-9_-]{1,20})?(?:/21/[A-Za-z0-9_-]{1,20})?")
@@ -49,7 +71,7 @@ _DOTS = frozenset({".", ".."})
 
 @dataclass(frozen=True, order=True)
 class Code:
-    """A trace code by its canonical path. Made by `parse_path` and `from_digital_link`."""
+    """A trace code by its canonical path. Made by `parse_code` and the functions it chooses from."""
 
     path: str
 
@@ -105,8 +127,7 @@ def parse_path(path: str) -> Code:
     Raises:
         CodeError: another form, a wrong check digit, or characters a code can't have.
     """
-    if len(path) > MAX_URL:
-        raise CodeError(f"dài hơn {MAX_URL} ký tự", f"longer than {MAX_URL} characters")
+    _check_length(path)
     if plain := _PLAIN.fullmatch(path):
         _check_gtin(plain[1])
         return Code(path)
@@ -135,26 +156,79 @@ def parse_path(path: str) -> Code:
     return Code(f"/01/{values[0]}{tail}")
 
 
+def parse_code(text: str) -> Code:
+    """Return the code of whatever a label says: a Digital Link, a path, or a GS1 element string.
+
+    Raises:
+        CodeError: it is none of them, or what it says is no code.
+    """
+    if "://" in text:
+        return from_digital_link(text)
+    return parse_path(text) if text.startswith("/") else from_element_string(text)
+
+
 def from_digital_link(url: str) -> Code:
     """Return the code of an uncompressed GS1 Digital Link, whatever its host; query and fragment are left out.
 
     Raises:
         CodeError: not http(s), or its path does not end in a code.
     """
-    if len(url) > MAX_URL:
-        raise CodeError(f"dài hơn {MAX_URL} ký tự", f"longer than {MAX_URL} characters")
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise CodeError("không phải địa chỉ URL", f"not a URL: {error}") from error
-    if parts.scheme not in {"http", "https"} or not parts.netloc:
+    _check_length(url)
+    link = _LINK.fullmatch(url)
+    if link is None:
         raise CodeError(
             "mã dạng địa chỉ bắt đầu bằng https:// và tên máy chủ",
             "a Digital Link begins with https:// and a host",
         )
     # A host may keep its codes below a path of its own.
-    key = None if parts.path.startswith("/c/") else _PRIMARY_KEY.search(parts.path)
-    return parse_path(parts.path[key.start() :] if key else parts.path)
+    path = link[1]
+    key = None if path.startswith("/c/") else _PRIMARY_KEY.search(path)
+    return parse_path(path[key.start() :] if key else path)
+
+
+def from_element_string(text: str) -> Code:
+    """Return the code of a GS1 element string: as scanned, with GS as separator, or printed, `(01)…(10)…`.
+
+    Identifiers other than 01, 10 and 21 are left out.
+
+    Raises:
+        CodeError: no element string, without a GTIN, with one of the three twice, or no code.
+    """
+    _check_length(text)
+    elements = list(_elements(text))
+    if not elements or not all(_ELEMENT.fullmatch(element) for element in elements):
+        raise CodeError(
+            "không phải đường dẫn, địa chỉ hay chuỗi GS1 (01)…(10)…",
+            "neither a path, nor a Digital Link, nor a GS1 element string (01)…(10)…",
+        )
+    said = [(element[:2], element[2:]) for element in elements if element[:2] in _KEYS]
+    values = dict(said)
+    if "01" not in values or len(values) != len(said):
+        raise CodeError(
+            "chuỗi GS1 cần đúng một GTIN (01), nhiều nhất một lô (10) và một số sê-ri (21)",
+            "a GS1 element string needs one GTIN (01), and one lot (10) and serial (21) at most",
+        )
+    tail = "".join(f"/{key}/{quote(values[key], safe='')}" for key in _NAMES if key in values)
+    return parse_path(f"/01/{values['01']}{tail}")
+
+
+def _elements(text: str) -> Iterator[str]:
+    """Yield each element of an element string as identifier and value, without brackets."""
+    text = _SYMBOLOGY.sub("", text, count=1) if text.startswith("]") else text
+    if text.startswith("("):
+        # What stands before the first bracket is empty; then identifiers and values take turns.
+        parts = iter(_BRACKETED.split(text))
+        yield from ([] if next(parts) == "" else [""])
+        for key in parts:
+            value = next(parts)
+            # Only these two digits mean 01, 10, 21: (010) is another identifier than (01).
+            yield f"{key}{value}" if len(key) == 2 else f"99{value}"
+        return
+    text = text.removeprefix(GS)
+    while text:
+        length = _SET_LENGTHS.get(text[:2]) or (text + GS).index(GS)
+        yield text[:length]
+        text = text[length:].removeprefix(GS)
 
 
 @lru_cache(maxsize=1024)
@@ -162,6 +236,11 @@ def check_digit(digits: str) -> str:
     """Return the check digit that GS1's modulo 10 gives for the digits before it."""
     weighted = sum(int(d) * (3 if i % 2 == 0 else 1) for i, d in enumerate(reversed(digits)))
     return str(-weighted % 10)
+
+
+def _check_length(text: str) -> None:
+    if len(text) > MAX_URL:
+        raise CodeError(f"dài hơn {MAX_URL} ký tự", f"longer than {MAX_URL} characters")
 
 
 def _parse_own(path: str) -> Code:

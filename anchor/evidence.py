@@ -38,7 +38,6 @@ MAX_RECORD_BYTES: Final = 64 << 10
 MAX_NOTE_BYTES: Final = 4 << 10
 MAX_PROOF_BYTES: Final = 32 << 10
 MAX_HEADER_BYTES: Final = 2 << 10
-MAX_WORD: Final = 16
 # evidence > anchors > anchor > finality > path is the deepest place.
 MAX_DEPTH: Final = 8
 
@@ -217,7 +216,7 @@ def _read_record(value: Any, where: str) -> EvidenceRecord:
     record, batch, index, path = shape.members(value, where, "record", "batch", "index", "path")
     return EvidenceRecord(
         _read_text(record, f"{where}.record", MAX_RECORD_BYTES),
-        shape.natural(batch, f"{where}.batch", MAX_BATCHES - 1),
+        shape.natural(batch, f"{where}.batch"),
         shape.natural(index, f"{where}.index", MAX_RECORD_INDEX),
         _each(_read_hash, path, f"{where}.path", MAX_RECORD_PATH),
     )
@@ -230,7 +229,7 @@ def _read_batch(value: Any, where: str) -> EvidenceBatch:
         _read_text(note, f"{where}.note", MAX_NOTE_BYTES),
         shape.base64(key, f"{where}.key", 32),
         _read_text(proof, f"{where}.proof", MAX_PROOF_BYTES),
-        shape.natural(anchor, f"{where}.anchor", MAX_ANCHORS - 1),
+        shape.natural(anchor, f"{where}.anchor"),
         _read_issuer(issuer, f"{where}.issuer"),
     )
 
@@ -239,7 +238,7 @@ def _read_issuer(value: Any, where: str) -> EvidenceIssuer:
     names = ("custody", "registered", "revoked", "registration")
     custody, registered, revoked, registration = shape.members(value, where, *names)
     return EvidenceIssuer(
-        shape.text(custody, f"{where}.custody", MAX_WORD),
+        shape.text(custody, f"{where}.custody", MAX_EVIDENCE_BYTES),
         shape.natural(registered, f"{where}.registered"),
         shape.natural(revoked, f"{where}.revoked"),
         _read_text(registration, f"{where}.registration", MAX_RECORD_BYTES),
@@ -311,9 +310,7 @@ def _read_finality(value: Any, where: str) -> EvidenceFinality:
         )
     else:
         _, block = shape.members(value, where, "type", "light_block")
-    return EvidenceFinality(
-        shape.natural(block, f"{where}.light_block", MAX_LIGHT_BLOCKS - 1), ancestry
-    )
+    return EvidenceFinality(shape.natural(block, f"{where}.light_block"), ancestry)
 
 
 # What the parts say of each other ------------------------------------------------------------

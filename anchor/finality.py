@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import contracts
-from anchor.chain import AccountProof, ChainAnswerError, ChainError, FinalBlock, Reader
+from anchor.onchain import AccountProof, ChainAnswerError, ChainError, FinalBlock
 from node.light import (
     Eras,
     EvmHeader,
@@ -24,6 +24,9 @@ from node.light import (
     parse_header,
     verify_eras,
 )
+
+if TYPE_CHECKING:
+    from anchor.chain import Reader
 
 FINAL_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.05

@@ -15,7 +15,7 @@ import binascii
 import json
 import math
 import re
-from base64 import b64encode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from json.encoder import encode_basestring
 from typing import Any, NoReturn
@@ -42,9 +42,12 @@ MAX_DEPTH = 16
 MAX_INTEGER = 2**53 - 1
 _MAX_DIGITS = 17
 
-_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
-_BRACKET = re.compile(r"[\[\]{}]")
+# Brackets of both kinds as one kind; everything else is left out.
+_BRACKETS = bytes.maketrans(b"[{]}", b"(())")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+# An escape by which a surrogate, half a pair too, or a noncharacter can be written.
+_RISKY_ESCAPE = re.compile(r"\\u(?:[dD][89a-fA-F]|[fF][dD][dDeE]|[fF]{3}[eEfF])")
 # A string, or what begins like one and never ends: it matches at every quote, in one pass.
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*\\?(?:"|\Z)', re.DOTALL)
 # Every noncharacter is beyond this range, and one range is searched for quicker than 34.
@@ -85,8 +88,8 @@ def parse_text(text: str, max_depth: int = MAX_DEPTH) -> Any:
             value = _DECODER.decode(text)
     except json.JSONDecodeError:
         value = _decode_spaced(text)
-    # The walk over the value costs more than the parser; it is needed only where escapes are.
-    if "\\u" in text:
+    # The walk over the value costs more than the parser; it is needed only where such escapes are.
+    if _RISKY_ESCAPE.search(text):
         _check_escapes(value)
     _check_high(text)
     return value
@@ -157,17 +160,19 @@ def may_hold_noncharacters(data: bytes) -> bool:
 
 def parse_b64(text: str, length: int | None = None) -> bytes:
     """Return the bytes of canonical padded base64 (RFC 4648 §4), `length` of them if given."""
-    if not _BASE64.fullmatch(text):
-        raise Base64Error("not base64")
-    data = binascii.a2b_base64(text)
+    try:
+        data = binascii.a2b_base64(text)
+    except ValueError as error:
+        raise Base64Error("not base64") from error
+    # The one spelling of these bytes: no other alphabet, padding or trailing bits.
     if encode_b64(data) != text:
-        raise Base64Error("base64 with trailing bits that are not zero")
+        raise Base64Error("not base64, or with trailing bits that are not zero")
     return _sized(data, length)
 
 
 def encode_b64(data: bytes) -> str:
     """Return canonical padded base64 (RFC 4648 §4)."""
-    return b64encode(data).decode("ascii")
+    return binascii.b2a_base64(data, newline=False).decode("ascii")
 
 
 def parse_b64url(text: str, length: int | None = None) -> bytes:
@@ -242,11 +247,13 @@ def _check_depth(text: str, max_depth: int) -> None:
     """
     if text.count("[") + text.count("{") <= max_depth:
         return
-    depth = 0
-    for bracket in _BRACKET.findall(_STRING.sub("", text)):
-        depth += 1 if bracket in "[{" else -1
-        if depth > max_depth:
-            raise IJsonError(f"deeper than {max_depth} levels")
+    outside = _STRING.sub("", text).encode("utf-8", "surrogatepass")
+    brackets = outside.translate(_BRACKETS, _NO_BRACKETS)
+    for _ in range(max_depth):
+        # Each time the innermost go; brackets that do not fit are no JSON, whatever is said of them.
+        brackets = brackets.replace(b"()", b"")
+    if brackets:
+        raise IJsonError(f"deeper than {max_depth} levels, or not closed")
 
 
 def _check_high(text: str) -> None:

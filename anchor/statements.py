@@ -98,8 +98,9 @@ class _Known:
         self._levels: list[tuple[Level, bytes]] = [
             (level, code.hash()) for level, code in expected.levels()
         ]
-        self._paths = {code.hash(): code.path for _, code in expected.levels()}
-        # By whether it holds for live records too: linked codes, and (issuer, code) of parties.
+        # By whether it holds for live records too: paths of codes; linked codes, and (issuer, code) of parties.
+        paths = {code.hash(): code.path for _, code in expected.levels()}
+        self._paths: dict[bool, dict[bytes, str]] = {True: paths, False: dict(paths)}
         self._facts: dict[bool, set[_Fact]] = {True: set(), False: set()}
 
     def class_of(self, one: Spoken) -> Class | None:
@@ -116,26 +117,28 @@ class _Known:
         return Class(level, "party" if is_party else "third-party")
 
     def _owns(self, one: Spoken, code: bytes) -> bool:
-        return code in self._paths and self._paths[code].startswith(one.prefixes)
+        paths = self._paths[one.is_live]
+        return code in paths and paths[code].startswith(one.prefixes)
 
     def learn(self, one: Spoken, its: Class) -> set[_Fact]:
         """Take up what a record says of other codes and issuers; return what is new of it."""
         if its.statement == "third-party" or one.is_superseded:
             return set()
         told: set[_Fact] = set()
-        new: set[_Fact] = set()
+        inputs: dict[bytes, str] = {}
         if one.type == TRANSFORMATION:
             inputs = dict(_paths(one, INPUTS))
-            new |= inputs.keys() - self._paths.keys()
-            self._paths.update(inputs)
             told |= one.codes - dict(_paths(one, OUTPUTS)).keys()
         if its.statement == "owner" and one.type == OBJECT_EVENT and _is_shipping(one):
             named = set(_strings(one.fields.get(PARTIES)))
             told |= {(issuer, code) for issuer in named for code in one.codes}
+        new: set[_Fact] = set()
         # A live record speaks to all; a practice record to practice alone.
-        for facts in (self._facts[mode] for mode in {one.is_live, False}):
-            new |= told - facts
+        for mode in {one.is_live, False}:
+            facts, paths = self._facts[mode], self._paths[mode]
+            new |= (told - facts) | (inputs.keys() - paths.keys())
             facts.update(told)
+            paths.update(inputs)
         return new
 
 

@@ -239,8 +239,8 @@ def _read(value: Any) -> Trust:
 
 def _read_date(value: Any) -> int:
     time = parse_time(shape.text(value, "date", MAX_DATE))
-    if time.nanos or time.seconds < 0:
-        raise TrustError("tệp tin cậy có ngày không đúng · date: whole seconds since 1970")
+    if time.nanos:
+        raise TrustError("tệp tin cậy có ngày không đúng · date: whole seconds")
     return time.seconds
 
 

@@ -31,7 +31,7 @@ from typing import Any, Final
 
 from anchor.batch import BatchNote, note_hash, open_batch_note, read_batch_note
 from anchor.checkpoint import Checkpoint, TlogProof, open_checkpoint, parse_tlog_proof
-from anchor.codes import Code, from_digital_link, parse_path
+from anchor.codes import Code, parse_code
 from anchor.errors import FormatError
 from anchor.evidence import (
     Evidence,
@@ -168,14 +168,17 @@ def verify(
     Args:
         evidence: an evidence file's bytes, any bytes at all.
         trust: a trust file's bytes; never one that came with the evidence.
-        expect_code: the code on the label, as a Digital Link or a path (`/01/…`, `/c/…`).
+        expect_code: the code on the label, as a Digital Link, a path (`/01/…`, `/c/…`) or a GS1
+            element string (`(01)…(10)…`).
         now: POSIX seconds, for what the verdict says of age; None leaves that out.
 
     Raises:
         TrustError: the trust file is malformed or doesn't bear itself out.
         CodeError: `expect_code` is not a code.
     """
-    case = _Case(evidence, *_trusted(trust), _expected(expect_code), now)
+    trusted = _trusted(trust)
+    expected = None if expect_code is None else parse_code(expect_code)
+    case = _Case(evidence, *trusted, expected, now)
     steps, failure = _run(case)
     records = () if failure else _proven_records(case)
     return Verdict(
@@ -199,12 +202,6 @@ def _trusted(data: bytes) -> tuple[Trust, Eras]:
     """
     trust = parse_trust(data)
     return trust, verify_eras(trust.chain)
-
-
-def _expected(text: str | None) -> Code | None:
-    if text is None:
-        return None
-    return from_digital_link(text) if "://" in text else parse_path(text)
 
 
 def _run(case: _Case) -> tuple[tuple[Step, ...], Failure | None]:

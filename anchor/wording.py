@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from node.light import LightError, Timestamp, format_time
 
 if TYPE_CHECKING:
-    from anchor.verdict import Language, Note, ProvenRecord, Verdict
+    from anchor.verdict import Kind, Language, Note, ProvenRecord, Verdict
 
 VIETNAM_OFFSET: Final = 7 * 3600
 MAX_SHOWN_RECORDS: Final = 40
@@ -56,7 +56,7 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "written-later": "ghi muộn: việc khai trước thời điểm chứng minh {days} ngày",
         "claimed-after": "giờ khai muộn hơn thời điểm đã chứng minh: đồng hồ của người ghi sai",
         "evidence-age": "Tính đến {when}: {days} ngày trước. Thông báo thu hồi sau đó không có trong tệp này.",
-        "trust-age": "Tệp tin cậy: {days} ngày tuổi.",
+        "trust-age": "Tệp tin cậy: từ lần đổi nút kiểm chứng gần nhất mà nó biết đã {days} ngày.",
         "clock-behind": "Đồng hồ của máy này chậm hơn bằng chứng: số ngày ở trên không đáng tin.",
         "not-proven": "Không chứng minh: tem trên tay bạn là tem gốc; lời khai là đúng sự thật; không có gì bị giấu đi.",
         "fingerprint": "Dấu vân tay tệp tin cậy: {fingerprint}",
@@ -94,7 +94,7 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "written-later": "written later: it claims a time {days} days before the proven one",
         "claimed-after": "claims a later time than the proven one: its writer's clock is wrong",
         "evidence-age": "As of {when}, {days} days ago. A recall after that is not in this file.",
-        "trust-age": "Trust file: {days} days old.",
+        "trust-age": "Trust file: {days} days since the newest change of validators that it knows.",
         "clock-behind": "This machine's clock is behind the evidence: don't rely on the days above.",
         "not-proven": "Not proven: that the label in your hand is the original; that what was written is true; that nothing was left out.",
         "fingerprint": "Trust file's fingerprint: {fingerprint}",
@@ -117,6 +117,26 @@ _KINDS: Final[Mapping[str, Mapping[str, str]]] = {
         "invalid": "a link in this file is wrong; it was altered, or never right",
         "untrusted": "your trust file does not lead to this evidence; it is of another chain, or needs a newer trust file",
         "mismatch": "this is evidence of another code than the one you asked for",
+    },
+}  # fmt: skip
+
+# What to do about it.
+_ADVICE: Final[Mapping[str, Mapping[str, str]]] = {
+    "vi": {
+        "malformed": "Hãy tải lại tệp bằng chứng: tệp này có thể bị cắt ngang, hoặc là một tệp khác.",
+        "too-large": "Hãy xin bằng chứng của từng bản ghi thay cho cả nhật ký.",
+        "newer": "Sau khi cập nhật hãy kiểm tra lại: điều này chưa nói gì về hàng hóa.",
+        "invalid": "Đừng dựa vào tệp này. Hãy tự tải bằng chứng mới từ trang của một thành viên; nếu vẫn sai, giữ tệp lại và báo cho tỉnh.",
+        "untrusted": "Hãy lấy tệp tin cậy mới từ trang của một thành viên, so dấu vân tay rồi kiểm tra lại; nếu vẫn vậy, hãy xin bằng chứng mới.",
+        "mismatch": "Hãy so mã trên nhãn với mã bạn hỏi. Nếu chính trang của nhãn này đưa ra tệp này, nhãn có thể là giả.",
+    },
+    "en": {
+        "malformed": "Fetch the evidence file again: this one may be cut short, or another file altogether.",
+        "too-large": "Ask for the evidence of single records instead of the whole diary.",
+        "newer": "Check again after updating: this says nothing of the goods.",
+        "invalid": "Don't rely on this file. Fetch new evidence yourself from a member's page; if that fails too, keep the file and tell the province.",
+        "untrusted": "Get a new trust file from a member's page, compare its fingerprint and check again; if it stays so, ask for new evidence.",
+        "mismatch": "Compare the code on the label with the one you asked for. If this label's own page gave this file, the label may be false.",
     },
 }  # fmt: skip
 
@@ -152,6 +172,11 @@ _STEPS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 
 
+def explain(kind: Kind, language: Language) -> tuple[str, str]:
+    """Return what a kind of failure means, and what to do about it."""
+    return _KINDS[language][kind], _ADVICE[language][kind]
+
+
 def render(verdict: Verdict, language: Language) -> str:
     """Return the verdict's text: lines without a final LF."""
     lines = _proven(verdict, language) if verdict.proven else _refused(verdict, language)
@@ -163,6 +188,7 @@ def _refused(verdict: Verdict, language: Language) -> Iterator[str]:
     words, failure = _WORDS[language], verdict.failure
     if failure:
         yield words["failed"].format(step=_KINDS[language][failure.kind])
+        yield _ADVICE[language][failure.kind]
         yield words["detail"].format(number=failure.step, detail=failure.detail)
 
 

@@ -84,7 +84,7 @@ class Place:
         """Add businesses that use this door, a key and a token each."""
         settings = self.settings
         province = Province.open(settings)
-        organisations = Organisations(province.store.engine, settings.origin)
+        organisations = Organisations(province.store.engine, province.origin)
         first = len(organisations.all())
         clients = []
         for number in range(first, first + count):

@@ -38,6 +38,7 @@ from anchor import (
     keys,
     note,
     outbox,
+    photo,
     receipt,
     record,
     tiles,
@@ -102,6 +103,7 @@ from tests.support.mutations import (
     mutate_text,
     repack,
 )
+from tests.support.photographs import photograph
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("anchor", "api", "node", "contracts")
@@ -248,6 +250,8 @@ SAMPLE_VALUES = {
 WORKBOOK = sheets.marked(sheets.read("a.csv", CSV.replace(b"3/3/2026", b"3/3")))
 with zipfile.ZipFile(io.BytesIO(WORKBOOK)) as package:
     PARTS = {name: package.read(name) for name in package.namelist() if name.startswith("xl/")}
+# A label as PNG, JPEG and WebP.
+PHOTOS = tuple(photograph("(01)09520001000010(10)A", kind) for kind in ("PNG", "JPEG", "WEBP"))
 READ_PARTS = (
     "worksheets/sheet1.xml",
     "sharedStrings.xml",
@@ -345,6 +349,8 @@ PARSERS: Sequence[Parser] = (
     Parser("anchor.ijson.parse_b64", ijson.parse_b64, (Base64Error,), ("AQI=", ijson.encode_b64(BODY)), ijson.encode_b64),
     Parser("anchor.ijson.parse_b64url", ijson.parse_b64url, (Base64Error,), ("AQI", ijson.encode_b64url(BODY)), ijson.encode_b64url),
     Parser("anchor.codes.parse_path", codes.parse_path, (CodeError,), (CRAB_LOT, "/01/09520001000010/10/A%2FB/21/%25", "/c/ao/1"), lambda code: code.path, canonical=False),
+    Parser("anchor.codes.parse_code", codes.parse_code, (CodeError,), (CRAB_LOT, "(01)09520001000010(10)A/B(21)%", "]d20109520001000010172612311021\x1d21A")),
+    Parser("anchor.codes.from_element_string", codes.from_element_string, (CodeError,), ("(01)09520001000010(10)A/B(21)%", "]d20109520001000010172612311021\x1d21A")),
     Parser("anchor.codes.from_digital_link", codes.from_digital_link, (CodeError,), (f"https://id.gs1.org{CRAB_LOT}?17=261231", f"http://[::1]:80/x{CRAB_LOT}#a")),
     Parser("anchor.record.parse_record", whole, (RecordError,), tuple(one.encode() for one in RECORDS), record.Record.encode),
     Parser("anchor.record.open_disclosure", record.open_disclosure, (RecordError,), tuple(ijson.encode_b64url(json.dumps(["A" * 22, name, value]).encode()) for name, value in EVENT.items())),
@@ -387,6 +393,7 @@ PARSERS: Sequence[Parser] = (
     Parser("api.forms.parse_form", lambda data: forms.parse_form(FORM_TYPE, data), (forms.FormError,), (FORM,)),
     Parser("api.forms.parse_form (urlencoded)", lambda data: forms.parse_form(forms.URLENCODED, data), (forms.FormError,), (b"word=abc&token=moneo_%C3%A9&mode=live",)),
     Parser("api.forms.parse_form (type)", lambda text: forms.parse_form(text, FORM), (forms.FormError,), (FORM_TYPE, forms.URLENCODED)),
+    Parser("anchor.photo.read_labels", photo.read_labels, (photo.PhotoError,), PHOTOS),
     Parser("anchor.xlsx.read_xlsx", xlsx.read_xlsx, (xlsx.SheetError,), (WORKBOOK, sheets.template("shrimp"))),
     *(Parser(f"anchor.xlsx.read_xlsx ({part})", partial(read_part, f"xl/{part}"), (xlsx.SheetError,), (PARTS[f"xl/{part}"],)) for part in READ_PARTS),
     Parser("api.sheets.read", lambda data: sheets.marked(checked(sheets.read("a.csv", data))), (xlsx.SheetError,), (CSV, CSV.decode().encode("utf-16"))),
@@ -447,6 +454,7 @@ NOT_PARSERS: Mapping[str, str] = {
     "node.transactions.stored_transaction": "decode_transaction has let it in",
     "api.sheets.Diary.decode": "its own drafts, each written whole or not at all",
     "api.state.State.open": "opens a province",
+    "api.static.Assets.open": "reads what scripts/web has built, from the program's own folder",
 }
 NAMES = re.compile(r"(parse|open|read|decode|load|from|split|unpack|stored)(_|$)|rlp_decode")
 

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anchor.codes import Code, check_digit, code_hash, from_digital_link, parse_path
+from anchor.codes import (
+    GS,
+    Code,
+    check_digit,
+    code_hash,
+    from_digital_link,
+    from_element_string,
+    parse_code,
+    parse_path,
+)
 from anchor.errors import CodeError
 
 GTIN = "09521234543213"
@@ -25,6 +34,19 @@ def test_every_spelling_of_a_code_becomes_one_path(lot: str, serial: str) -> Non
     assert (code.gtin, code.lot, code.serial) == (GTIN, lot, serial)
     assert parse_path(code.path) == code
     assert code.path.isascii()
+
+
+@given(components, components)
+def test_a_scanned_element_string_says_the_same_as_the_path(lot: str, serial: str) -> None:
+    text = f"]d201{GTIN}10{lot}{GS}17261122" + f"21{serial}"
+    code = from_element_string(text)
+    assert (code.gtin, code.lot, code.serial) == (GTIN, lot, serial)
+    assert parse_code(code.path) == parse_code(text) == code
+
+
+def test_a_printed_element_string_says_the_same_as_the_link() -> None:
+    link = parse_code(f"https://h.example/01/{GTIN}/10/L%281%29/21/S")
+    assert parse_code(f"(01){GTIN}(10)L(1)(21)S") == link
 
 
 def test_the_set_has_82_characters() -> None:

@@ -42,7 +42,7 @@ def served(settings: Settings) -> Iterator[str]:
 def join_in(settings: Settings, base: Path) -> str:
     """Give a business in `base` a key that the province knows; return its token."""
     with province_of(settings) as province:
-        known = Organisations(province.store.engine, settings.origin)
+        known = Organisations(province.store.engine, province.origin)
         issuer = known.add_organisation("HTX", ["/01/0952"])
         path = outbox.key_path(base, issuer)
         path.parent.mkdir(parents=True)

@@ -8,15 +8,20 @@ from typing import Any
 import pytest
 
 from anchor import evidence as limits
+from anchor.codes import parse_code
+from anchor.errors import CodeError
 from anchor.trust import TrustError, replaces
 from anchor.verdict import STEPS
 from anchor.verify import verify
 from node.light import LightError, TrustedChain, check_minimal, parse_light_block, verify_eras
 from tests.support.cases import CASES
 from tests.vectors import light
-from tests.vectors.make import FOLDER, HERE, _outcome, files, is_kept, outcome
+from tests.vectors.check import outcome
+from tests.vectors.make import FOLDER, HERE, _outcome, files, is_kept
 
 INDEX: list[dict[str, Any]] = json.loads((FOLDER / "index.json").read_text())
+PAIRS: list[dict[str, Any]] = json.loads((HERE / "trust" / "index.json").read_text())
+CODES: list[dict[str, Any]] = json.loads((HERE / "codes.json").read_text())
 NETWORK: list[dict[str, Any]] = json.loads((HERE / "network" / "index.json").read_text())
 LIGHT: list[dict[str, Any]] = json.loads(light.FILE.read_text())
 # Cases whose files are not kept, and why.
@@ -24,6 +29,13 @@ NOT_KEPT = {
     "too-many-bytes": "its size is its point",
     "as-many-records-as-there-may-be": "a thousand records",
     "trust-larger-than-a-mebibyte": "its size is its point",
+}
+# What the refusal says when a rule of replacement is broken; a file that is refused in itself says its own.
+RULES = {
+    0: "tệp tin cậy|newer verifier",
+    1: "another chain",
+    2: "older than",
+    3: "differently|doesn't follow|of the past",
 }
 # What the working tree holds; a packed repository holds less than a tenth of it.
 MAX_BYTES = 6 << 20
@@ -65,8 +77,13 @@ def test_each_kept_vector_has_the_verdict_it_was_kept_with(row: dict[str, Any]) 
 
 
 def test_the_script_makes_the_vectors_again_byte_for_byte() -> None:
-    kept = {path.name: path.read_bytes() for path in Path(FOLDER).iterdir()}
     made = files()
+    kept = {
+        str(path.relative_to(HERE)): path.read_bytes()
+        for folder in {Path(name).parent for name in made} - {Path()}
+        for path in (HERE / folder).iterdir()
+    }
+    kept["codes.json"] = (HERE / "codes.json").read_bytes()
     assert made.keys() == kept.keys()
     assert [name for name in made if made[name] != kept[name]] == []
 
@@ -84,6 +101,30 @@ def test_evidence_of_a_real_network_has_the_verdict_it_was_kept_with(row: dict[s
     trust = (HERE / "network" / row["trust"]).read_bytes()
     found = outcome(verify(evidence, trust, row["code"]))
     assert found == {name: row[name] for name in found}
+
+
+@pytest.mark.parametrize("row", PAIRS, ids=[row["name"] for row in PAIRS])
+def test_each_pair_of_trust_files_is_judged_as_it_was_kept(row: dict[str, Any]) -> None:
+    pinned, fresh = ((HERE / "trust" / row[name]).read_bytes() for name in ("pinned", "fresh"))
+    if row["replaces"]:
+        assert isinstance(replaces(pinned, fresh), tuple)
+    else:
+        with pytest.raises(TrustError, match=RULES[row["rule"]]):
+            replaces(pinned, fresh)
+
+
+def test_every_rule_of_replacement_is_broken_and_kept() -> None:
+    assert {row["rule"] for row in PAIRS} == {None, *RULES}
+
+
+@pytest.mark.parametrize("row", CODES, ids=range(len(CODES)))
+def test_each_text_of_a_label_gives_the_code_it_was_kept_with(row: dict[str, Any]) -> None:
+    if row["path"] is None:
+        with pytest.raises(CodeError):
+            parse_code(row["text"])
+    else:
+        assert parse_code(row["text"]).path == row["path"]
+        assert parse_code(row["path"]).path == row["path"]
 
 
 def test_a_real_change_of_the_set_lets_the_newer_trust_file_replace_the_older_one() -> None:

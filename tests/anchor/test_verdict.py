@@ -10,7 +10,7 @@ import pytest
 from anchor.evidence import encode_evidence
 from anchor.verdict import Language, Verdict
 from anchor.verify import DAY, verify
-from anchor.wording import _KINDS, _STEPS, _WORDS, moment
+from anchor.wording import _ADVICE, _KINDS, _STEPS, _WORDS, moment
 from tests.support.attacks import CASES
 from tests.support.makeevidence import (
     CRAB_LOT,
@@ -80,8 +80,9 @@ def test_a_refusal_says_so_first_and_shows_nothing_of_the_file(
     verdict = verify(case.evidence, case.trust, case.code)
     lines = verdict.text(language).splitlines()
     assert lines[0].startswith(("NOT proven: ", "KHÔNG chứng minh được: "))
-    assert lines[1].count(str(case.step))
-    assert len(lines) == 3
+    assert lines[1] == _ADVICE[language][case.kind]
+    assert lines[2].count(str(case.step))
+    assert len(lines) == 4
     assert "Hợp tác xã" not in verdict.text(language)
 
 
@@ -93,7 +94,7 @@ def test_a_newer_format_asks_for_a_newer_verifier() -> None:
 
 
 def test_both_languages_have_the_same_sentences() -> None:
-    for table in (_WORDS, _KINDS, _STEPS):
+    for table in (_WORDS, _KINDS, _ADVICE, _STEPS):
         assert table["vi"].keys() == table["en"].keys()
 
 

@@ -427,6 +427,16 @@ def _part(*path: Any, value: Any) -> Callable[[Any], None]:
     return change
 
 
+def _both(*changes: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return a change that is several."""
+
+    def change(root: Any) -> None:
+        for one in changes:
+            one(root)
+
+    return change
+
+
 HASH_TEXT = "A" * 43 + "="
 # One more than a limit allows. Lists are counted before one looks at what is in them.
 BEYOND: dict[str, Callable[[Any], None]] = {
@@ -445,6 +455,14 @@ BEYOND: dict[str, Callable[[Any], None]] = {
     "tlog-proof-of-32-kib": _part("batches", 0, "proof", value="x" * (32 * 1024 + 1)),
     "evm-header-of-2-kib": _part("anchors", 0, "header", value=encode_b64(bytes(2049))),
     "trie-node-of-1-kib": _part("anchors", 0, "nodes", 0, value=encode_b64(bytes(1025))),
+    # Whether an index is in range, and a custody one of the two, is looked at when all is read.
+    "257-anchors-and-an-index-out-of-range": _both(
+        _part("records", 0, "batch", value=2**53 - 1), _part("anchors", value=[0] * 257)
+    ),
+    "257-anchors-and-an-unknown-custody": _both(
+        _part("batches", 0, "issuer", "custody", value="x" * 100),
+        _part("anchors", value=[0] * 257),
+    ),
 }
 EMPTY: dict[str, Callable[[Any], None]] = {
     **{

@@ -628,6 +628,7 @@ ODD_TEXTS: dict[str, Callable[[Any], Any]] = {
     "hash-with-half-a-byte": _header_text("data_hash", "ABC"),
     "hash-of-129-bytes": _header_text("app_hash", "AB" * 129),
     "application-version-0-written-out": _header_text("version", {"block": "11", "app": "0"}),
+    "chain-id-empty": _header_text("chain_id", ""),
     "chain-id-of-51-characters": _header_text("chain_id", "a" * 51),
     "chain-id-in-another-script": _header_text("chain_id", "sample-١"),
     "time-with-an-offset": _header_text("time", "2026-09-21T20:00:00+07:00"),
@@ -713,6 +714,18 @@ def _eras(
 @case(6, "untrusted")
 def eras_out_of_order() -> Case:
     return _eras(lambda province, eras: [eras[0], eras[2], eras[1]])
+
+
+@case(6, "untrusted")
+def first_era_at_height_zero() -> Case:
+    return _eras(lambda province, eras: [province.finalize(1, by=council("abcd"), height=0), *eras])
+
+
+@case(6, "untrusted")
+def second_era_at_height_zero() -> Case:
+    return _eras(
+        lambda province, eras: [eras[0], province.finalize(1, by=council("abcd"), height=0)]
+    )
 
 
 @case(6, "untrusted")

@@ -155,6 +155,17 @@ def trust_that_is_the_evidence() -> Case:
     return replace(made, trust=made.evidence)
 
 
+@case(trust_refused=True)
+def trust_whose_date_has_a_fraction() -> Case:
+    return _judged_by(lambda value: value.update(date="2026-09-21T20:00:00.0Z"))
+
+
+@case(assurance="consortium")
+def trust_from_before_1970() -> Case:
+    """A date is no more than what its maker wrote."""
+    return _judged_by(lambda value: value.update(date="0001-01-01T00:00:00Z"))
+
+
 @case(assurance="consortium")
 def trust_with_more_votes_than_needed() -> Case:
     """Trust files may hold all votes; only evidence holds no more than are needed."""

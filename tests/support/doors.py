@@ -173,13 +173,13 @@ def admit(settings: Settings, home: Path, name: str = "HTX thử") -> tuple[Sign
         issuer, token = _add(province, name)
         create_private_key(home / f"{name}.key")
         signer = Signer(issuer, load_private_key(home / f"{name}.key"))
-        organisations = Organisations(province.store.engine, settings.origin)
+        organisations = Organisations(province.store.engine, province.origin)
         register_key(province, organisations.by_name(name), request(signer))
     return signer, token
 
 
 def _add(province: Province, name: str) -> tuple[str, str]:
-    organisations = Organisations(province.store.engine, province.settings.origin)
+    organisations = Organisations(province.store.engine, province.origin)
     issuer = organisations.add_organisation(name, [GTIN[:12]])
     return issuer, organisations.new_token(name).secret
 

@@ -38,7 +38,7 @@ GET = "apt-get install --no-install-recommends docker.io docker-compose debootst
 START_SECONDS, STOP_SECONDS = 60, 60
 BUILD_SECONDS = 1800
 DEBIAN, GO = "debian:bookworm-slim", "golang:1.25-bookworm"
-STAGES = ("cometbft", "dependencies")
+STAGES = ("cometbft", "web", "dependencies")
 # Where the kernel keeps groups: one hierarchy, or one for each controller.
 CGROUPS = Path("/sys/fs/cgroup")
 # What the machine trusts when it fetches packages, the images that fetch trust too.

@@ -108,7 +108,7 @@ def read(value: Any) -> dict[str, Any]:
     need("app" not in version or app > 0, "malformed")
     chain_id = header["chain_id"]
     need(
-        isinstance(chain_id, str) and re.fullmatch("[ -~]{0,50}", chain_id) is not None, "malformed"
+        isinstance(chain_id, str) and re.fullmatch("[ -~]{1,50}", chain_id) is not None, "malformed"
     )
     last = names(header["last_block_id"], {"hash", "parts"})
     last_parts = read_parts(last["parts"])

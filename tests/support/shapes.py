@@ -736,3 +736,65 @@ def journey_through_two_provinces() -> Case:
     parts = [here.evidence([(ours, 0)], first), there.evidence([(theirs, 0)], second)]
     members = (here.trust().members[0], replace(there.trust().members[0], name="Tỉnh Mẫu 2"))
     return _case(joined(parts), here, members=members)
+
+
+# Whose word it is -----------------------------------------------------------------------------------
+
+_FEED_LOT = "/01/09529999000019/10/FEED-1"
+
+
+def _made_of(code: str, **fields: Any) -> Record:
+    """Return a transformation of what has this code into crabs; fields show its inputs, if any."""
+    return record(fields, [CRAB_LOT, code], kind="epcis.transformationevent")
+
+
+@case(assurance="consortium")
+def input_that_is_shown_in_practice_alone() -> Case:
+    """A practice transformation tells a live record no path: its maker stays a third party."""
+    province = _founded()
+    mill = province.issuer("Nhà máy Mẫu", ["/01/09529999"])
+    practised = replace(_made_of(_FEED_LOT, inputEPCList=[_FEED_LOT]), mode="practice")
+    ours = province.batch(province.issuers[0], [_made_of(_FEED_LOT, note="live"), practised])
+    theirs = province.batch(mill, [record({"note": "thức ăn"}, [_FEED_LOT])])
+    picked = [(ours, 0), (ours, 1), (theirs, 0)]
+    return _case(province.evidence(picked, province.anchor()), province)
+
+
+@case(assurance="consortium")
+def input_that_is_shown() -> Case:
+    """The same, shown by the live one: it is its maker's own."""
+    province = _founded()
+    mill = province.issuer("Nhà máy Mẫu", ["/01/09529999"])
+    ours = province.batch(province.issuers[0], [_made_of(_FEED_LOT, inputEPCList=[_FEED_LOT])])
+    theirs = province.batch(mill, [record({"note": "thức ăn"}, [_FEED_LOT])])
+    return _case(province.evidence([(ours, 0), (theirs, 0)], province.anchor()), province)
+
+
+@case(7, "mismatch")
+def output_of_what_was_asked_for() -> Case:
+    """What was made of the crabs is another product: its records are not the crabs'."""
+    province = _founded()
+    made = _made_of(_FEED_LOT, inputEPCList=[CRAB_LOT], outputEPCList=[_FEED_LOT])
+    batch = province.batch(province.issuers[0], [made, record({"note": "chả"}, [_FEED_LOT])])
+    return _case(province.evidence([(batch, 0), (batch, 1)], province.anchor()), province)
+
+
+@case(assurance="consortium")
+def prefix_that_begins_no_code() -> Case:
+    """A registration that claims every path owns none."""
+    province = _founded()
+    rival = province.issuer("Đối thủ Mẫu", ["/", "", "/0", "01/09521234"])
+    batch = province.batch(rival, [harvest()])
+    return _case(province.evidence([(batch, 0)], province.anchor()), province)
+
+
+@case(assurance="consortium")
+def party_that_a_third_party_names() -> Case:
+    province = _founded()
+    rival = province.issuer("Đối thủ Mẫu", ["/01/09528888"])
+    friend = province.issuer("Bạn của đối thủ", ["/01/09527777"])
+    named = record({"bizStep": "shipping", "moneo:parties": [friend.signer.name]}, [CRAB_LOT])
+    theirs = province.batch(rival, [named])
+    friends = province.batch(friend, [record({"bizStep": "receiving"}, [CRAB_LOT])])
+    picked = [(theirs, 0), (friends, 0)]
+    return _case(province.evidence(picked, province.anchor()), province)

@@ -14,6 +14,16 @@ they are judged by, and `index.json`, a row for each:
     step, kind      else: the step that fails, and as what
     trust_refused   else: it is the trust file that is refused, and there is no verdict
 
+`FOLDER/trust/`, pairs of trust files of `tests.support.pairs` with an `index.json`:
+
+    name, about     of the pair
+    pinned, fresh   the one that is pinned, and the one that would take its place
+    replaces        whether it may
+    rule            else: the first rule of docs/evidence.md that it breaks; 0 if one of the two is
+                    refused in itself
+
+and `FOLDER/codes.json`, texts of `tests.support.labels` with the canonical path of each or null.
+
 Nothing in it is random: the tests make them again and compare. A file that is among them stays, and
 its verdict with it. Files whose size is their point are written with --all only.
 
@@ -25,13 +35,15 @@ made them, with an index of the same kind: its keys are gone, so that nobody can
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from anchor.verdict import Verdict
 from anchor.verify import verify
+from tests.support import labels
 from tests.support.cases import CASES, Case
+from tests.support.pairs import PAIRS
+from tests.vectors.check import outcome
 
 HERE = Path(__file__).parent
 FOLDER = HERE / "evidence"
@@ -40,12 +52,38 @@ MAX_KEPT_BYTES = 160 << 10
 
 
 def files(*, every: bool = False) -> dict[str, bytes]:
-    """Return all files of the folder by name; `every` for those too that are not kept."""
+    """Return all files by name within the folder; `every` for those too that are not kept."""
     cases = {name: make() for name, make in CASES.items()}
     kept = {name: case for name, case in cases.items() if every or is_kept(case)}
     evidence = {f"{name}.json": case.evidence for name, case in kept.items()}
-    trust = {_trust_name(case): case.trust for case in kept.values()}
-    return {**evidence, **trust, "index.json": _index(kept)}
+    trust = {_trust_name(case.trust): case.trust for case in kept.values()}
+    made = {**evidence, **trust, "index.json": _index(kept)}
+    return {
+        **{f"evidence/{name}": data for name, data in made.items()},
+        **{f"trust/{name}": data for name, data in _pairs().items()},
+        "codes.json": _lines(
+            {"text": text, "path": labels.expected(text)}
+            for text in (*labels.PATHS, *labels.LINKS, *labels.ELEMENTS)
+        ),
+    }
+
+
+def _pairs() -> dict[str, bytes]:
+    """Return the pairs of trust files and their index."""
+    pairs = {name: make() for name, make in PAIRS.items()}
+    trust = {_trust_name(data): data for one in pairs.values() for data in (one.pinned, one.fresh)}
+    rows = (
+        {
+            "name": name,
+            "about": " ".join((PAIRS[name].__doc__ or "").split()),
+            "pinned": _trust_name(one.pinned),
+            "fresh": _trust_name(one.fresh),
+            "replaces": one.rule is None,
+            "rule": one.rule,
+        }
+        for name, one in pairs.items()
+    )
+    return {**trust, "index.json": _lines(rows)}
 
 
 def is_kept(case: Case) -> bool:
@@ -53,40 +91,26 @@ def is_kept(case: Case) -> bool:
     return max(len(case.evidence), len(case.trust)) <= MAX_KEPT_BYTES
 
 
-def outcome(verdict: Verdict) -> dict[str, Any]:
-    """Return what the index says of a verdict."""
-    if verdict.failure:
-        return {"proven": False, "step": verdict.failure.step, "kind": verdict.failure.kind}
-    records = [
-        {
-            "statement": one.statement,
-            "level": one.level,
-            "assurance": one.assurance,
-            "when": one.when,
-            "superseded": len(one.superseded_by),
-        }
-        for one in verdict.records
-    ]
-    notes = [[note.key, note.record] for note in verdict.notes]
-    return {"proven": True, "assurance": verdict.assurance, "records": records, "notes": notes}
-
-
-def _trust_name(case: Case) -> str:
-    return f"trust-{hashlib.sha256(case.trust).hexdigest()[:8]}.json"
+def _trust_name(data: bytes) -> str:
+    return f"trust-{hashlib.sha256(data).hexdigest()[:8]}.json"
 
 
 def _index(cases: Mapping[str, Case]) -> bytes:
-    """Return the index, a row a line: the verdicts' outlines are the cases', the rest is computed."""
-    rows = [
+    """Return the index: the verdicts' outlines are the cases', the rest is computed."""
+    return _lines(
         {
             "name": name,
             "about": " ".join((CASES[name].__doc__ or "").split()),
-            "trust": _trust_name(case),
+            "trust": _trust_name(case.trust),
             "code": case.code,
             **_outcome(case),
         }
         for name, case in cases.items()
-    ]
+    )
+
+
+def _lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return a JSON list, an item a line."""
     lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     return f"[\n{lines}\n]\n".encode()
 
@@ -106,9 +130,9 @@ def _outcome(case: Case) -> dict[str, Any]:
 def main(*arguments: str) -> None:
     """Write the files."""
     folders = [Path(one) for one in arguments if one != "--all"]
-    folder = (folders[0] if folders else HERE) / "evidence"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = folders[0] if folders else HERE
     for name, data in files(every="--all" in arguments).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
 
 
