@@ -2,6 +2,11 @@
 """Options that every test folder shares: long forms and containers run only when asked for."""
 
 import pytest
+from hypothesis import settings
+
+# Nothing is timed in the tests: on a machine that does other work too, an example may take its time.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -527,7 +527,7 @@ def kind(sample: Any) -> st.SearchStrategy[Any]:
 def examples(count: int) -> Callable[[Any], Any]:
     """Settings that draw the same examples every time, and stop at the first that fails."""
     return settings(
-        max_examples=count, deadline=None, derandomize=True, database=None,
+        max_examples=count, derandomize=True, database=None,
         suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate, Phase.shrink),
     )  # fmt: skip
 

@@ -277,7 +277,7 @@ JSON = st.recursive(
     max_leaves=12,
 )
 ALL_PATHS = list(paths(json.loads(encode_evidence(one_record().evidence))))
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=150, suppress_health_check=list(HealthCheck))
 
 
 @QUICK

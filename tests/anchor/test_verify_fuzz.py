@@ -40,9 +40,7 @@ json_values = st.recursive(
     ),
     max_leaves=20,
 )
-quietly = settings(
-    max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
-)
+quietly = settings(max_examples=150, suppress_health_check=list(HealthCheck), derandomize=True)
 
 
 def judged(question: Question) -> Verdict | None:

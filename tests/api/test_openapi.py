@@ -96,7 +96,7 @@ def ask(
     """Ask cases of one mode, and judge each answer by the document."""
 
     @settings(
-        max_examples=count, deadline=None, derandomize=True, database=None,
+        max_examples=count, derandomize=True, database=None,
         suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate),
     )  # fmt: skip
     @given(case=operation.as_strategy(generation_mode=mode))

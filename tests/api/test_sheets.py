@@ -284,7 +284,7 @@ def test_a_missing_part_is_refused(missing: str) -> None:
     refused(zipped({name: data for name, data in parts().items() if name != missing}))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_any_bytes_are_read_or_refused(data: st.DataObject) -> None:
     flips: Iterable[tuple[int, int]] = data.draw(
@@ -300,7 +300,7 @@ def test_any_bytes_are_read_or_refused(data: st.DataObject) -> None:
             assert error.vi
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.lists(st.text(max_size=20), max_size=8), max_size=6))
 def test_any_table_is_checked_row_by_row(table: list[list[str]]) -> None:
     diary = Diary(HEADINGS, tuple((n, tuple(cells)) for n, cells in enumerate(table)))

@@ -485,7 +485,7 @@ class TestRules:
 
 
 class TestAnyBytes:
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(st.lists(st.binary(max_size=300), max_size=4))
     def test_random_bytes_never_raise_and_never_run(
         self, shared: Application, txs: list[bytes]
@@ -504,7 +504,7 @@ class TestAnyBytes:
             (result,) = run(shared, flipped).results
             assert result.code > Code.REVERTED
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
     @given(
         st.sampled_from(sorted(contracts.ADDRESSES)),
         st.integers(min_value=0, max_value=2**32 - 1),

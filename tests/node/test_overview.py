@@ -295,7 +295,7 @@ def refuse(_query: Any) -> Any:
     raise NodeRefused("never", -32005)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(answers())), st.randoms(use_true_random=False))
 def test_whatever_a_node_answers_there_is_a_status_or_a_sentence(
     method: str, chance: random.Random

@@ -447,9 +447,7 @@ def founded_by_four() -> Genesis:
     return consortium("test-0123456789abcdef", CHAIN_ID, "2025-11-22T08:26:40Z", members)
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(txs=BLOCKS, seconds=st.integers(-(2**62), 2**40))
 def test_any_block_has_an_answer_and_the_same_one_twice(
     untouched: Asked, txs: list[bytes], seconds: int
