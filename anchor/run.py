@@ -2,9 +2,9 @@
 """The anchor process: the sole writer of the log and the sole user of the member's key.
 
 It moves accepted batches into the log whether or not the chain answers, and anchors as soon as it
-does; where a new log has taken over, the one before is brought to its end first. While its disk is full or read-only it waits, and then begins anew from what is stored. It
-stops at SIGTERM or SIGINT between two durable steps; a crash at any other point costs nothing
-either.
+does; where a new log has taken over, the one before is brought to its end first. While its disk is
+full or read-only it waits, and then begins anew from what is stored. It stops at SIGTERM or SIGINT
+between two durable steps; a crash at any other point costs nothing either.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from anchor.note import Signer
 from anchor.pipeline import Anchored, Pipeline
 from anchor.sequencing import any_unlogged
 from anchor.settings import Settings, load
-from anchor.store import Store
+from anchor.store import Store, StoreError
 from anchor.tiles import Log
 
 IDLE_SECONDS: Final = 0.1
@@ -87,7 +87,7 @@ def serve(settings: Settings, stop: Event, say: Callable[[str], None]) -> None:
             raise Stopped
 
     with ExitStack() as opened, suppress(Stopped):
-        store = Store.open(settings.database_url)
+        store = _database(settings)
         opened.callback(store.close)
         chain = Chain(settings.rpc_url, secret)
         opened.callback(chain.close)
@@ -103,6 +103,16 @@ def serve(settings: Settings, stop: Event, say: Callable[[str], None]) -> None:
                     caught_up(settings)
                 is_newest = partial(_is_newest, store, logs[-1])
                 _Loop(settings, pipelines, is_newest, stop, say).run()
+
+
+def _database(settings: Settings) -> Store:
+    """Open the database; where the disk can't be used, that is an OperationalError here as later on."""
+    try:
+        return Store.open(settings.database_url)
+    except StoreError as error:
+        if isinstance(error.__cause__, OperationalError):
+            raise error.__cause__ from error
+        raise
 
 
 @contextmanager

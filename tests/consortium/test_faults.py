@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Four provinces whose nodes are killed, stopped and cut off from each other while batches are anchored.
 
-One has made a history alone, the others have replayed it and were voted in. Two of them take batches,
-each by another door; the other two send transactions of their own, so that the chain never rests. What was acknowledged is in the end compared with all that is there, as
-tests/test_kills.py does it for one province. The long forms write what they found in docs/faults.md.
+One has made a history alone, the others have replayed it and were voted in. Two of them take
+batches, each by another door; the other two send transactions of their own, so that the chain never
+rests. What was acknowledged is in the end compared with all that is there, as tests/test_kills.py does
+it for one province. The long forms write what they found in docs/faults.md.
 """
 
 from __future__ import annotations
@@ -110,8 +111,8 @@ class Scene:
         self.back[fault] = self.wait_anchored(*numbers, seconds=BACK_SECONDS)
 
     def heights(self, *numbers: int) -> list[int]:
-        """Return how far CometBFT is at provinces."""
-        return [self[number].comet.height() for number in numbers]
+        """Return how far CometBFT is at provinces; one that is just starting is waited for."""
+        return [wait_until(f"height of {n}", self[n].comet.height) for n in numbers]
 
     def wait_heights(self, count: int) -> None:
         """Wait until all have made so many; transactions are sent as long as that takes."""
