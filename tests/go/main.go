@@ -94,51 +94,35 @@ func main() {
 // answering is a mode that answers each line by itself.
 func answering(answer func([]byte) (any, error)) func(*lines) (int, error) {
 	return func(in *lines) (int, error) {
-		for count := 0; ; count++ {
-			line, err := in.next()
-			if errors.Is(err, io.EOF) {
-				return count, nil
-			}
-			if err != nil {
-				return count, err
-			}
+		return in.each(func(line []byte) error {
 			said, err := answer(line)
 			if err != nil {
-				return count, err
+				return err
 			}
 			written, err := json.Marshal(said)
-			if err != nil {
-				return count, err
+			if err == nil {
+				fmt.Printf("%s\n", written)
 			}
-			fmt.Printf("%s\n", written)
-		}
+			return err
+		})
 	}
 }
 
 func judgeLight(in *lines) (int, error) {
 	var trusted *types.LightBlock
-	for count := 0; ; count++ {
-		line, err := in.next()
-		if errors.Is(err, io.EOF) {
-			return count, nil
-		}
-		if err != nil {
-			return count, err
-		}
+	return in.each(func(line []byte) error {
 		block, err := decodeLight(line)
 		if err != nil {
-			return count, err
+			return err
 		}
 		if trusted == nil {
 			err = block.ValidateBasic(block.ChainID)
 		} else {
 			err = verify(trusted, block)
 		}
-		if err != nil {
-			return count, err
-		}
 		trusted = block
-	}
+		return err
+	})
 }
 
 func verify(trusted, next *types.LightBlock) error {
@@ -166,18 +150,10 @@ func judgeBlocks(in *lines) (int, error) {
 	// As the handshake with an application does before the first block.
 	state.LastResultsHash = types.NewResults(nil).Hash()
 	executor := sm.NewBlockExecutor(nil, log.NewNopLogger(), nil, nil, sm.EmptyEvidencePool{}, nil)
-	for count := 0; ; count++ {
-		line, err := in.next()
-		if errors.Is(err, io.EOF) {
-			return count, nil
-		}
-		if err != nil {
-			return count, err
-		}
-		if state, err = judgeHeight(executor, state, line); err != nil {
-			return count, err
-		}
-	}
+	return in.each(func(line []byte) error {
+		state, err = judgeHeight(executor, state, line)
+		return err
+	})
 }
 
 // judgeHeight validates a block as a validator does that is asked to vote for it, then its commit,
@@ -271,4 +247,20 @@ func (l *lines) next() ([]byte, error) {
 		return nil, err
 	}
 	return nil, io.EOF
+}
+
+// each hands every line to judge, up to the first that it refuses, and returns how many it took.
+func (l *lines) each(judge func([]byte) error) (int, error) {
+	for count := 0; ; count++ {
+		line, err := l.next()
+		if errors.Is(err, io.EOF) {
+			return count, nil
+		}
+		if err == nil {
+			err = judge(line)
+		}
+		if err != nil {
+			return count, err
+		}
+	}
 }
